@@ -1,0 +1,1 @@
+//! Background services, never on the request's way.

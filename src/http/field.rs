@@ -1,0 +1,188 @@
+//! The header fields that some rule looks at, and how a name becomes one.
+
+macro_rules! fields {
+    ($($variant:ident = $name:literal),+ $(,)?) => {
+        /// A field that some rule looks at; all others are [`FieldId::Other`] and pass by name.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum FieldId {
+            $(#[doc = $name] $variant,)+
+            /// A field no rule knows.
+            Other,
+        }
+
+        const NAMES: &[(FieldId, &str)] = &[$((FieldId::$variant, $name)),+];
+    };
+}
+
+fields! {
+    Host = "host",
+    Connection = "connection",
+    ContentLength = "content-length",
+    TransferEncoding = "transfer-encoding",
+    Upgrade = "upgrade",
+    Te = "te",
+    Trailer = "trailer",
+    KeepAlive = "keep-alive",
+    ProxyConnection = "proxy-connection",
+    ProxyAuthenticate = "proxy-authenticate",
+    ProxyAuthorization = "proxy-authorization",
+    Expect = "expect",
+    Http2Settings = "http2-settings",
+    Date = "date",
+    Server = "server",
+    ContentType = "content-type",
+    Accept = "accept",
+    UserAgent = "user-agent",
+    Referer = "referer",
+    Authorization = "authorization",
+    Cookie = "cookie",
+    SetCookie = "set-cookie",
+    Location = "location",
+    RetryAfter = "retry-after",
+    Forwarded = "forwarded",
+    XForwardedFor = "x-forwarded-for",
+    XForwardedProto = "x-forwarded-proto",
+    XForwardedHost = "x-forwarded-host",
+    XRealIp = "x-real-ip",
+    XRequestId = "x-request-id",
+    XFrameOptions = "x-frame-options",
+    XContentTypeOptions = "x-content-type-options",
+    XXssProtection = "x-xss-protection",
+    ReferrerPolicy = "referrer-policy",
+    ContentSecurityPolicy = "content-security-policy",
+    StrictTransportSecurity = "strict-transport-security",
+    PermissionsPolicy = "permissions-policy",
+    CacheControl = "cache-control",
+    Etag = "etag",
+    LastModified = "last-modified",
+    Vary = "vary",
+    Range = "range",
+    AcceptEncoding = "accept-encoding",
+    AcceptLanguage = "accept-language",
+    ContentEncoding = "content-encoding",
+    Origin = "origin",
+}
+
+impl FieldId {
+    /// How many ids there are, [`FieldId::Other`] included. At most 64, so that a set of them is one word.
+    pub const COUNT: usize = FieldId::Other as usize + 1;
+
+    /// The id of a name, whatever its case.
+    pub fn of(name: &[u8]) -> Self {
+        let Some(&first) = name.first() else { return FieldId::Other };
+        let bucket = BUCKETS[bucket(first, name.len())];
+        for &(id, known) in &NAMES_SORTED[bucket.0 as usize..bucket.1 as usize] {
+            if known.len() == name.len() && known.as_bytes().eq_ignore_ascii_case(name) {
+                return id;
+            }
+        }
+        FieldId::Other
+    }
+
+    /// The name in lower case; empty for [`FieldId::Other`].
+    pub fn name(self) -> &'static str {
+        NAMES.get(self as usize).map_or("", |n| n.1)
+    }
+
+    /// This id's bit in a [`FieldSet`].
+    const fn bit(self) -> u64 {
+        1 << self as u64
+    }
+}
+
+/// A set of known fields.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FieldSet(u64);
+
+impl FieldSet {
+    pub const fn of(ids: &[FieldId]) -> Self {
+        let mut bits = 0;
+        let mut i = 0;
+        while i < ids.len() {
+            bits |= ids[i].bit();
+            i += 1;
+        }
+        Self(bits)
+    }
+
+    pub fn insert(&mut self, id: FieldId) {
+        self.0 |= id.bit();
+    }
+
+    pub fn contains(self, id: FieldId) -> bool {
+        self.0 & id.bit() != 0
+    }
+
+    pub fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+const _: () = assert!(FieldId::COUNT <= 64);
+
+const BUCKET_COUNT: usize = 256;
+
+/// Length and first letter tell nearly all known names apart.
+const fn bucket(first: u8, len: usize) -> usize {
+    (((first | 0x20) as usize) * 37 + len * 11) % BUCKET_COUNT
+}
+
+const NAMES_SORTED: [(FieldId, &str); NAMES.len()] = {
+    let mut sorted = [(FieldId::Other, ""); NAMES.len()];
+    let mut at = 0;
+    let mut b = 0;
+    while b < BUCKET_COUNT {
+        let mut i = 0;
+        while i < NAMES.len() {
+            let name = NAMES[i].1.as_bytes();
+            if bucket(name[0], name.len()) == b {
+                sorted[at] = NAMES[i];
+                at += 1;
+            }
+            i += 1;
+        }
+        b += 1;
+    }
+    sorted
+};
+
+const BUCKETS: [(u8, u8); BUCKET_COUNT] = {
+    let mut buckets = [(0, 0); BUCKET_COUNT];
+    let mut at = 0;
+    let mut b = 0;
+    while b < BUCKET_COUNT {
+        let start = at;
+        while at < NAMES_SORTED.len() {
+            let name = NAMES_SORTED[at].1.as_bytes();
+            if bucket(name[0], name.len()) != b {
+                break;
+            }
+            at += 1;
+        }
+        buckets[b] = (start as u8, at as u8);
+        b += 1;
+    }
+    buckets
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_known_name_is_found_in_any_case() {
+        for &(id, name) in NAMES {
+            assert_eq!(FieldId::of(name.as_bytes()), id);
+            assert_eq!(FieldId::of(name.to_ascii_uppercase().as_bytes()), id);
+            assert_eq!(id.name(), name);
+        }
+    }
+
+    #[test]
+    fn unknown_and_empty_names_are_other() {
+        for name in ["", "x", "hosts", "x-forwarded-fo", "content_length"] {
+            assert_eq!(FieldId::of(name.as_bytes()), FieldId::Other);
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The wire, without policy: heads, fields, and the HTTP/1 and HTTP/2 codecs.
+//!
+//! Turns bytes into heads and bodies and back, strictly. Never decides where a request goes, never opens a connection.
+
+pub mod field;
+pub mod head;

@@ -1,0 +1,22 @@
+//! Tidegate: an edge server. The modules in reading order; ARCHITECTURE.md tells the life of a request.
+
+pub mod cli;
+pub mod config;
+
+pub mod server;
+pub mod snapshot;
+pub mod worker;
+
+pub mod filter;
+pub mod http;
+pub mod listener;
+pub mod proxy;
+pub mod route;
+pub mod tls;
+pub mod upstream;
+
+pub mod control;
+
+pub mod access_log;
+pub mod metrics;
+pub mod reason;

@@ -1,0 +1,1 @@
+//! Accept, TLS, and which HTTP.

@@ -1,0 +1,1 @@
+//! The data plane: the only place where a request is handled.

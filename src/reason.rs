@@ -1,0 +1,112 @@
+//! Why Tidegate answered instead of an endpoint, or cut a response short.
+//!
+//! A leaf that every room may import. [`Reason::status`] is the only place where a cause becomes a status;
+//! [`Reason::name`] is the `reason` of the access log and of `tidegate_replies_total`.
+
+use std::time::Duration;
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal, $status:expr;)+) => {
+        /// A cause. The set is closed, so that it can be a metric label.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum Reason {
+            $($(#[$doc])* $variant,)+
+        }
+
+        impl Reason {
+            /// Every reason, in declaration order.
+            pub const ALL: &[Reason] = &[$(Reason::$variant),+];
+
+            /// The access log's `reason` and the metric label.
+            pub fn name(self) -> &'static str {
+                match self { $(Reason::$variant => $name,)+ }
+            }
+
+            /// The status the client gets. 499 (nginx's "client closed request") is only ever logged.
+            pub fn status(self) -> u16 {
+                match self { $(Reason::$variant => $status,)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Bad syntax in a request's head: RFC 9112 3, RFC 9110 5.5.
+    MalformedHead = "malformed_head", 400;
+    /// Content-Length and Transfer-Encoding that could be read in two ways: RFC 9112 6.3.
+    AmbiguousFraming = "ambiguous_framing", 400;
+    /// Missing, duplicate or invalid Host: RFC 9112 3.2.
+    BadHost = "bad_host", 400;
+    /// A path that can't be normalized safely.
+    BadPath = "bad_path", 400;
+    /// Bad chunk framing or trailers in a request's body: RFC 9112 7.1.
+    MalformedBody = "malformed_body", 400;
+    /// A client spoke plain HTTP to a TLS listener, or TLS or HTTP/2 to a plain one.
+    WrongProtocol = "wrong_protocol", 400;
+    /// The listener's or the route's redirect.
+    Redirected = "redirected", 301;
+    /// The route's fixed reply.
+    FixedReply = "fixed_reply", 200;
+    NoSite = "no_site", 404;
+    NoRoute = "no_route", 404;
+    /// CONNECT, and TRACE: a reverse proxy has no use for them.
+    MethodRefused = "method_refused", 405;
+    HeadTimedOut = "head_timed_out", 408;
+    /// The request body missed its minimum rate.
+    BodyTimedOut = "body_timed_out", 408;
+    BodyTooLarge = "body_too_large", 413;
+    TargetTooLong = "target_too_long", 414;
+    /// An `Expect` other than 100-continue: RFC 9110 10.1.1.
+    ExpectationFailed = "expectation_failed", 417;
+    /// The host belongs to another certificate than the connection's: RFC 9110 15.5.20.
+    Misdirected = "misdirected", 421;
+    /// A rate limit; its own status may be configured.
+    Limited = "limited", 429;
+    HeadTooLarge = "head_too_large", 431;
+    /// The client went away before the response was complete.
+    ClientGone = "client_gone", 499;
+    /// The client took no byte of the response for too long.
+    SendTimedOut = "send_timed_out", 499;
+    /// A panic in this request's task.
+    Panicked = "panicked", 500;
+    UnknownTransferCoding = "unknown_transfer_coding", 501;
+    /// No endpoint is available: all down, ejected or at max_conns, or the name never resolved.
+    NoEndpoint = "no_endpoint", 502;
+    ConnectFailed = "connect_failed", 502;
+    /// The endpoint closed or reset before a response head.
+    UpstreamClosed = "upstream_closed", 502;
+    /// The response head is not HTTP, or its framing is ambiguous.
+    BadUpstreamHead = "bad_upstream_head", 502;
+    UpstreamHeadTooLarge = "upstream_head_too_large", 502;
+    /// More than ten 1xx, or a 101 nobody asked for.
+    UpstreamInterim = "upstream_interim", 502;
+    /// The response body broke off or its framing is bad; the client's response was cut short.
+    UpstreamBodyBroken = "upstream_body_broken", 502;
+    /// The response body stalled; the client's response was cut short.
+    UpstreamBodyTimedOut = "upstream_body_timed_out", 504;
+    ConnectTimedOut = "connect_timed_out", 504;
+    UpstreamTimedOut = "upstream_timed_out", 504;
+    Draining = "draining", 503;
+    UnsupportedVersion = "unsupported_version", 505;
+}
+
+impl Reason {
+    pub const COUNT: usize = Reason::ALL.len();
+}
+
+/// A refusal with what its reply needs beyond the reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub reason: Reason,
+    /// The configured status of a limit or redirect, else [`Reason::status`].
+    pub status: u16,
+    /// `Retry-After`, for a limit.
+    pub retry_after: Option<Duration>,
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        Self { reason, status: reason.status(), retry_after: None }
+    }
+}

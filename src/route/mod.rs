@@ -1,0 +1,1 @@
+//! Host, path, method and headers to a route. Pure.

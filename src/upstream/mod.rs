@@ -1,0 +1,1 @@
+//! Endpoints, policies, ejection, pools.
