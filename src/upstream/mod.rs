@@ -1,1 +1,167 @@
-//! Endpoints, policies, ejection, pools.
+//! Upstreams: endpoints, how one is chosen, when one is ejected, whether another is tried.
+//!
+//! Owns the live state of endpoints, which is one for all workers and survives reloads. Never opens a socket to decide,
+//! never looks at a clock by itself, never waits on anything but the short lock of one decision.
+
+mod budget;
+mod ejection;
+mod endpoint;
+mod group;
+mod policy;
+pub mod retry;
+mod seconds;
+mod tried;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+
+use self::endpoint::Live;
+use self::group::{Balance, Group};
+use crate::config;
+
+pub use self::budget::RetryBudget;
+pub use self::endpoint::{Endpoint, InFlight};
+pub use self::retry::{Failure, may_retry};
+pub use self::tried::Tried;
+
+/// A named group of endpoints with the state that all workers share.
+pub struct Upstream {
+    config: config::Upstream,
+    group: ArcSwap<Group>,
+    /// By index into the configured endpoints; empty for a name that is not resolved yet. The lock makes changes of the
+    /// group follow one another; no request takes it.
+    addresses: Mutex<Vec<Vec<SocketAddr>>>,
+    balance: Arc<Balance>,
+    budget: Arc<RetryBudget>,
+}
+
+impl Upstream {
+    /// Compiles an upstream. Numeric addresses are there at once; names are [`unresolved`](Upstream::unresolved) until
+    /// [`set_addresses`](Upstream::set_addresses), unless `previous` knows them. If `previous` has the same name, its
+    /// live state is shared by address; nothing in it is changed, so that a reload may still be given up.
+    pub fn new(config: &config::Upstream, previous: Option<&Upstream>) -> Self {
+        seconds::epoch();
+        let previous = previous.filter(|previous| previous.config.name == config.name);
+        let addresses: Vec<_> = config.endpoints.iter().map(|entry| known_addresses(entry, previous)).collect();
+        let balance = previous.map(|previous| Arc::clone(&previous.balance)).unwrap_or_default();
+        let budget = previous
+            .filter(|previous| previous.config.retry.budget == config.retry.budget)
+            .map(|previous| Arc::clone(&previous.budget))
+            .unwrap_or_else(|| Arc::new(RetryBudget::new(config.retry.budget)));
+        let group = build(config, &addresses, &balance, previous.map(|previous| previous.group.load_full()));
+        Self { config: config.clone(), group: ArcSwap::new(group), addresses: Mutex::new(addresses), balance, budget }
+    }
+
+    pub fn config(&self) -> &config::Upstream {
+        &self.config
+    }
+
+    pub fn name(&self) -> &Arc<str> {
+        &self.config.name
+    }
+
+    /// Every endpoint that has an address, in the order of the configuration.
+    pub fn endpoints(&self) -> Arc<[Arc<Endpoint>]> {
+        Arc::clone(&self.group.load().endpoints)
+    }
+
+    /// Chooses an endpoint by the policy and marks it in flight, as one decision over all workers: two never see the
+    /// same "least". `None` if none is available: all down, ejected, at max_conns, tried, or unresolved.
+    pub fn pick(&self, tried: &Tried, now: Instant) -> Option<InFlight> {
+        self.group.load().pick(self.config.policy, &self.balance, tried, seconds::seconds(now))
+    }
+
+    /// Attempts that one request may make: the addresses that aren't down, backups included, or `retry.tries` if that
+    /// is less (nginx `ngx_http_upstream_tries` and `proxy_next_upstream_tries`). At least 1.
+    pub fn tries(&self) -> u32 {
+        let addresses = self.group.load().tries.max(1);
+        self.config.retry.tries.map_or(addresses, |tries| tries.get().min(addresses))
+    }
+
+    /// The budget that every retry beyond [`may_retry`] has to come out of.
+    pub fn budget(&self) -> &RetryBudget {
+        &self.budget
+    }
+
+    /// Ejections that the floor (`min_available`) kept from happening, since the process started.
+    pub fn ejections_withheld_total(&self) -> u64 {
+        self.balance.withheld()
+    }
+
+    /// The names without an address yet, as written, each once.
+    pub fn unresolved(&self) -> impl Iterator<Item = &str> {
+        let addresses = self.lock_addresses();
+        let mut names: Vec<&str> = Vec::new();
+        for (entry, known) in self.config.endpoints.iter().zip(addresses.iter()) {
+            if known.is_empty() && !names.contains(&&*entry.address) {
+                names.push(&entry.address);
+            }
+        }
+        names.into_iter()
+    }
+
+    /// Gives the name `configured` (as written, with its port) its addresses, in the order of the answer; each becomes
+    /// an endpoint with the weight and the caps of the entry, as in nginx. Live state is kept by address. An empty
+    /// answer changes nothing: the last good one stays.
+    pub fn set_addresses(&self, configured: &str, addresses: &[SocketAddr]) {
+        if addresses.is_empty() {
+            return;
+        }
+        let mut known = self.lock_addresses();
+        for (entry, known) in self.config.endpoints.iter().zip(known.iter_mut()) {
+            if entry.address == configured {
+                *known = distinct(addresses);
+            }
+        }
+        self.group.store(build(&self.config, &known, &self.balance, Some(self.group.load_full())));
+    }
+
+    fn lock_addresses(&self) -> MutexGuard<'_, Vec<Vec<SocketAddr>>> {
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The addresses of an entry that need no resolution.
+fn known_addresses(entry: &config::Endpoint, previous: Option<&Upstream>) -> Vec<SocketAddr> {
+    if let Ok(address) = entry.address.parse() {
+        return vec![address];
+    }
+    let Some(previous) = previous else { return Vec::new() };
+    let at = previous.config.endpoints.iter().position(|known| known.address == entry.address);
+    at.and_then(|at| previous.lock_addresses().get(at).cloned()).unwrap_or_default()
+}
+
+fn distinct(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let mut distinct = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        if !distinct.contains(address) {
+            distinct.push(*address);
+        }
+    }
+    distinct
+}
+
+/// A group over `addresses` that shares the live state of `previous`. An address that stands there twice has two
+/// states, as in nginx; they are matched in order.
+fn build(
+    config: &config::Upstream,
+    addresses: &[Vec<SocketAddr>],
+    balance: &Arc<Balance>,
+    previous: Option<Arc<Group>>,
+) -> Arc<Group> {
+    let mut live: HashMap<SocketAddr, Vec<Arc<Live>>> = HashMap::new();
+    for endpoint in previous.iter().flat_map(|group| group.endpoints.iter().rev()) {
+        live.entry(endpoint.address).or_default().push(Arc::clone(&endpoint.live));
+    }
+    let entries: Vec<_> = (config.endpoints.iter().zip(addresses))
+        .flat_map(|(entry, known)| known.iter().map(move |address| (entry, *address)))
+        .collect();
+    Group::new(config, &entries, balance, |address| live.get_mut(&address)?.pop())
+}
