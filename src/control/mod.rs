@@ -1,1 +1,3 @@
 //! Background services, never on the request's way.
+
+pub mod resolve;
