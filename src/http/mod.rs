@@ -2,5 +2,6 @@
 //!
 //! Turns bytes into heads and bodies and back, strictly. Never decides where a request goes, never opens a connection.
 
+pub mod date;
 pub mod field;
 pub mod head;
