@@ -1,0 +1,129 @@
+//! What the data plane reports: one value an event.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::label::RouteId;
+use crate::http::head::Method;
+use crate::reason::Reason;
+
+/// A request that is over.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestSample {
+    pub route: RouteId,
+    pub method: Method,
+    /// What the client got, or 499.
+    pub status: u16,
+    /// From the first byte of the request to the last of the response.
+    pub duration: Duration,
+    /// Why Tidegate answered itself or cut the response short; `None` if an endpoint's response went through.
+    pub reason: Option<Reason>,
+    /// Bytes of the request's head and body.
+    pub bytes_in: u64,
+    /// Bytes of the response's head and body.
+    pub bytes_out: u64,
+}
+
+/// One attempt at an endpoint that is over.
+#[derive(Clone, Copy, Debug)]
+pub struct AttemptSample {
+    pub outcome: AttemptOutcome,
+    /// From the start of the connect to its end, for a connection opened for this attempt.
+    pub connect: Option<Duration>,
+    /// From the request sent to the first byte of the response head, if one came.
+    pub first_byte: Option<Duration>,
+}
+
+/// A closed set of names that is a metric label.
+macro_rules! labels {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $label:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)+
+        }
+
+        impl $name {
+            pub(super) const LABELS: &[&str] = &[$($label),+];
+
+            /// The metric label.
+            pub fn label(self) -> &'static str {
+                match self { $($name::$variant => $label,)+ }
+            }
+        }
+    };
+}
+
+labels! {
+    /// How an attempt at an endpoint ended.
+    AttemptOutcome {
+        /// A response head came and was used.
+        Answered = "answered",
+        /// A response head came whose status lets another endpoint be tried.
+        BadStatus = "bad_status",
+        ConnectFailed = "connect_failed",
+        ConnectTimedOut = "connect_timed_out",
+        /// The endpoint closed or reset before a response head.
+        Closed = "closed",
+        /// No response head in time.
+        TimedOut = "timed_out",
+        /// The response head is not HTTP, too large, or ambiguously framed.
+        BadHead = "bad_head",
+        /// The client went away first.
+        Canceled = "canceled",
+    }
+}
+
+labels! {
+    /// Why a downstream connection was not served.
+    ConnectionRefusal {
+        /// `max_connections` is reached.
+        OverCap = "over_cap",
+        /// `max_connections_per_client` is reached.
+        OverClientCap = "over_client_cap",
+        /// `accept(2)` failed; for want of descriptors, as a rule.
+        AcceptFailed = "accept_failed",
+    }
+}
+
+labels! {
+    /// What a rate limit decided on a request.
+    Decision {
+        Passed = "passed",
+        /// Let through after a wait for its slot.
+        Delayed = "delayed",
+        Refused = "refused",
+        /// Would have been delayed or refused, but the limit is on trial.
+        DryRun = "dry_run",
+    }
+}
+
+/// How a TLS handshake ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandshakeOutcome {
+    Completed { version: TlsVersion, resumed: bool },
+    Failed,
+    TimedOut,
+}
+
+labels! {
+    /// The version that a handshake agreed on.
+    TlsVersion {
+        Tls12 = "TLSv1.2",
+        Tls13 = "TLSv1.3",
+    }
+}
+
+/// Live state of one endpoint, read at a scrape.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EndpointSample {
+    pub upstream: Arc<str>,
+    pub endpoint: Arc<str>,
+    /// Attempts now at the endpoint.
+    pub in_flight: u64,
+    pub ejected: bool,
+    /// Failures counted towards ejection since the endpoint is known.
+    pub failures: u64,
+    /// Times it was ejected.
+    pub ejections: u64,
+}
