@@ -87,7 +87,7 @@ impl Fields {
     }
 
     /// All values of a known field, in order.
-    pub fn get_all(&self, id: FieldId) -> impl Iterator<Item = &[u8]> {
+    pub fn get_all(&self, id: FieldId) -> impl DoubleEndedIterator<Item = &[u8]> {
         self.list.iter().filter(move |f| f.id == id).map(|f| self.slice(f.value))
     }
 
