@@ -4,4 +4,8 @@
 //! bytes. Never do they open a connection, wait, or look at a clock: time is handed in.
 
 pub mod client;
+pub mod forwarded;
+pub mod headers;
+pub mod hop_by_hop;
 pub mod limit;
+pub mod request_id;
