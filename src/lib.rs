@@ -18,5 +18,6 @@ pub mod upstream;
 pub mod control;
 
 pub mod access_log;
+pub mod bind_error;
 pub mod metrics;
 pub mod reason;

@@ -110,11 +110,11 @@ impl FieldSet {
         self.0 |= id.bit();
     }
 
-    pub fn contains(self, id: FieldId) -> bool {
+    pub const fn contains(self, id: FieldId) -> bool {
         self.0 & id.bit() != 0
     }
 
-    pub fn union(self, other: Self) -> Self {
+    pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 }

@@ -24,6 +24,10 @@ impl Span {
         bytes.get(self.start as usize..self.end as usize).unwrap_or_default()
     }
 
+    pub fn range(self) -> std::ops::Range<usize> {
+        self.start as usize..self.end as usize
+    }
+
     pub fn len(self) -> usize {
         (self.end - self.start) as usize
     }
@@ -54,6 +58,11 @@ impl Fields {
         Self { bytes, list }
     }
 
+    /// No fields, with room for them.
+    pub fn with_capacity(bytes: usize, fields: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), list: Vec::with_capacity(fields) }
+    }
+
     /// Gives the allocations back for reuse.
     pub fn into_parts(self) -> (Vec<u8>, Vec<Field>) {
         (self.bytes, self.list)
@@ -65,6 +74,11 @@ impl Fields {
 
     pub fn slice(&self, span: Span) -> &[u8] {
         span.of(&self.bytes)
+    }
+
+    /// The fields by their places in [`Fields::bytes`].
+    pub fn list(&self) -> &[Field] {
+        &self.list
     }
 
     pub fn len(&self) -> usize {
