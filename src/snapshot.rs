@@ -1,1 +1,257 @@
-//! snapshot
+//! The compiled configuration: `Config` and the previous snapshot's live state become what a request reads.
+//!
+//! Built off the request's way, replaced whole. Live state (in-flight marks, failures, limiter cells) is carried from the
+//! previous snapshot by identity, so that a reload forgets nothing.
+
+use std::sync::Arc;
+
+use crate::config::{self, Config, CustomReply, HttpLimits};
+use crate::filter::client::TrustedProxies;
+use crate::filter::headers::HeaderRules;
+use crate::filter::limit::Limiter;
+use crate::metrics::{LimitId, Metrics, RouteId};
+use crate::route::{RouteIndex, Router, SiteIndex};
+use crate::upstream::Upstream;
+
+/// One generation of the configuration.
+pub struct Snapshot {
+    pub config: Arc<Config>,
+    pub router: Router,
+    pub trusted: TrustedProxies,
+    pub upstreams: Vec<Arc<Upstream>>,
+    limiters: Vec<Arc<Limiter>>,
+    routes: Vec<CompiledRoute>,
+    sites: Vec<CompiledSite>,
+    listeners: Vec<CompiledListener>,
+}
+
+/// A route as a request reads it.
+pub struct CompiledRoute {
+    pub name: Arc<str>,
+    pub target: Target,
+    pub limits: Vec<Arc<Limiter>>,
+    pub limit_metrics: Vec<LimitId>,
+    pub max_body_size: Option<u64>,
+    pub request_rules: HeaderRules,
+    pub metric: RouteId,
+}
+
+/// Where a route goes.
+pub enum Target {
+    Forward(Arc<Upstream>),
+    Redirect(Redirect),
+    Reply { status: u16, content_type: String, body: Arc<[u8]> },
+}
+
+/// A redirect taken apart at load.
+#[derive(Debug)]
+pub struct Redirect {
+    pub status: u16,
+    pub parts: Vec<RedirectPart>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum RedirectPart {
+    Text(String),
+    Scheme,
+    Host,
+    /// Raw path and query.
+    Uri,
+    Path,
+    Query,
+}
+
+/// A site as a reply reads it.
+pub struct CompiledSite {
+    pub name: Arc<str>,
+    pub replies: Vec<CustomReply>,
+    /// Sites with equal numbers answer for the same certificates.
+    certificate_group: usize,
+}
+
+/// A listener as a request reads it.
+pub struct CompiledListener {
+    pub redirect: Option<Redirect>,
+    pub http: HttpLimits,
+    /// Rules of the listener alone, then of listener and site, then of listener, site and route.
+    rules: HeaderRules,
+    site_rules: Vec<HeaderRules>,
+    route_rules: Vec<Option<HeaderRules>>,
+}
+
+impl Snapshot {
+    /// Compiles a checked configuration.
+    ///
+    /// # Errors
+    /// Only what checking can't have let pass: a regex the compiled router refuses.
+    pub fn build(config: Arc<Config>, previous: Option<&Snapshot>, metrics: &Metrics) -> Result<Self, regex::Error> {
+        let router = Router::compile(&config.sites)?;
+        let upstreams: Vec<_> = config.upstreams.iter().map(|upstream| carry_upstream(upstream, previous)).collect();
+        let limiters: Vec<_> = config.limits.iter().map(|limit| carry_limiter(limit, previous)).collect();
+        let routes = config.sites.iter().flat_map(|site| site.routes.iter().map(move |route| (site, route)));
+        let routes = routes.map(|(site, route)| compile_route(site, route, &upstreams, &limiters, metrics)).collect();
+        let sites = config.sites.iter().map(|site| compile_site(site, &config.sites)).collect();
+        let listeners = config.listeners.iter().map(|listener| compile_listener(listener, &config.sites)).collect();
+        let trusted = TrustedProxies::new(&config.trusted_proxies);
+        Ok(Self { config, router, trusted, upstreams, limiters, routes, sites, listeners })
+    }
+
+    pub fn route(&self, index: RouteIndex) -> Option<&CompiledRoute> {
+        self.routes.get(index.0 as usize)
+    }
+
+    pub fn site(&self, index: SiteIndex) -> Option<&CompiledSite> {
+        self.sites.get(index.0 as usize)
+    }
+
+    pub fn listener(&self, index: usize) -> Option<&CompiledListener> {
+        self.listeners.get(index)
+    }
+
+    pub fn http_limits(&self, listener: usize) -> &HttpLimits {
+        static DEFAULT: std::sync::LazyLock<HttpLimits> = std::sync::LazyLock::new(HttpLimits::default);
+        self.listeners.get(listener).map_or(&DEFAULT, |listener| &listener.http)
+    }
+
+    /// The response rules for how far a request got.
+    pub fn response_rules(&self, listener: usize, site: Option<SiteIndex>, route: Option<RouteIndex>) -> &HeaderRules {
+        let Some(listener) = self.listeners.get(listener) else { return HeaderRules::none() };
+        if let Some(Some(rules)) = route.and_then(|route| listener.route_rules.get(route.0 as usize)) {
+            return rules;
+        }
+        site.and_then(|site| listener.site_rules.get(site.0 as usize)).unwrap_or(&listener.rules)
+    }
+
+    /// Whether two sites answer for the same certificates.
+    pub fn share_certificate(&self, a: Option<SiteIndex>, b: Option<SiteIndex>) -> bool {
+        match (a.and_then(|a| self.site(a)), b.and_then(|b| self.site(b))) {
+            (Some(a), Some(b)) => a.certificate_group == b.certificate_group,
+            // A name of no site got the default certificate, whose site is then the only one it may ask for.
+            (None, Some(b)) => b.certificate_group == self.default_group(),
+            _ => false,
+        }
+    }
+
+    fn default_group(&self) -> usize {
+        let default = self.config.sites.iter().position(|site| site.default && !site.certificates.is_empty());
+        let first = || self.config.sites.iter().position(|site| !site.certificates.is_empty());
+        default.or_else(first).and_then(|at| self.sites.get(at)).map_or(usize::MAX, |site| site.certificate_group)
+    }
+}
+
+fn carry_upstream(config: &config::Upstream, previous: Option<&Snapshot>) -> Arc<Upstream> {
+    let before = previous.and_then(|p| p.upstreams.iter().find(|u| *u.name() == config.name));
+    match before {
+        Some(before) if before.config() == config => Arc::clone(before),
+        before => Arc::new(Upstream::new(config, before.map(Arc::as_ref))),
+    }
+}
+
+fn carry_limiter(config: &config::Limit, previous: Option<&Snapshot>) -> Arc<Limiter> {
+    let before = previous.and_then(|p| p.limiters.iter().find(|l| *l.name() == config.name));
+    Arc::new(before.and_then(|before| Limiter::carry_over(config, before)).unwrap_or_else(|| Limiter::new(config)))
+}
+
+fn compile_route(
+    site: &config::Site,
+    route: &config::Route,
+    upstreams: &[Arc<Upstream>],
+    limiters: &[Arc<Limiter>],
+    metrics: &Metrics,
+) -> CompiledRoute {
+    let limits: Vec<_> = route.limits.iter().filter_map(|&index| limiters.get(index).cloned()).collect();
+    CompiledRoute {
+        name: Arc::clone(&route.name),
+        target: compile_target(&route.action, upstreams),
+        limit_metrics: limits.iter().map(|limit| metrics.limit(limit.name())).collect(),
+        limits,
+        max_body_size: route.max_body_size,
+        request_rules: HeaderRules::compile(&[&route.request_headers]),
+        metric: metrics.route(&site.name, &route.name),
+    }
+}
+
+fn compile_target(action: &config::Action, upstreams: &[Arc<Upstream>]) -> Target {
+    match action {
+        config::Action::Forward { upstream } => match upstreams.get(*upstream) {
+            Some(upstream) => Target::Forward(Arc::clone(upstream)),
+            None => Target::Reply { status: 502, content_type: String::new(), body: Arc::from([]) },
+        },
+        config::Action::Redirect { status, to } => {
+            Target::Redirect(Redirect { status: *status, parts: redirect_parts(to) })
+        }
+        config::Action::Reply { status, content_type, body } => {
+            Target::Reply { status: *status, content_type: content_type.clone(), body: Arc::clone(body) }
+        }
+    }
+}
+
+fn compile_site(site: &config::Site, all: &[config::Site]) -> CompiledSite {
+    let group = all.iter().position(|other| other.certificates == site.certificates);
+    CompiledSite {
+        name: Arc::clone(&site.name),
+        replies: site.replies.clone(),
+        certificate_group: group.unwrap_or(usize::MAX),
+    }
+}
+
+fn compile_listener(listener: &config::Listener, sites: &[config::Site]) -> CompiledListener {
+    let own = &listener.response_headers[..];
+    let redirect = listener.redirect_https.map(|https| {
+        let port = if https.port == 443 { String::new() } else { format!(":{}", https.port) };
+        Redirect { status: https.status, parts: redirect_parts(&format!("https://{{host}}{port}{{uri}}")) }
+    });
+    let route_rules = sites.iter().flat_map(|site| site.routes.iter().map(move |route| (site, route)));
+    let route_rules = route_rules.map(|(site, route)| {
+        let rules = &route.response_headers;
+        (!rules.is_empty()).then(|| HeaderRules::compile(&[own, &site.response_headers, rules]))
+    });
+    CompiledListener {
+        redirect,
+        http: listener.http.clone(),
+        rules: HeaderRules::compile(&[own]),
+        site_rules: sites.iter().map(|site| HeaderRules::compile(&[own, &site.response_headers])).collect(),
+        route_rules: route_rules.collect(),
+    }
+}
+
+/// Splits `https://{host}{uri}` into text and places. Unknown places stay text: checking has refused them.
+fn redirect_parts(template: &str) -> Vec<RedirectPart> {
+    let mut parts = Vec::new();
+    let mut rest = template;
+    while let Some(start) = rest.find('{') {
+        let Some(end) = rest[start..].find('}').map(|end| start + end) else { break };
+        let part = match &rest[start + 1..end] {
+            "scheme" => RedirectPart::Scheme,
+            "host" => RedirectPart::Host,
+            "uri" => RedirectPart::Uri,
+            "path" => RedirectPart::Path,
+            "query" => RedirectPart::Query,
+            _ => RedirectPart::Text(rest[start..=end].to_owned()),
+        };
+        if start > 0 {
+            parts.push(RedirectPart::Text(rest[..start].to_owned()));
+        }
+        parts.push(part);
+        rest = &rest[end + 1..];
+    }
+    if !rest.is_empty() {
+        parts.push(RedirectPart::Text(rest.to_owned()));
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_is_split_into_text_and_places() {
+        use RedirectPart::{Host, Text, Uri};
+        assert_eq!(
+            redirect_parts("https://{host}:8443{uri}"),
+            [Text("https://".into()), Host, Text(":8443".into()), Uri]
+        );
+        assert_eq!(redirect_parts("/new"), [Text("/new".into())]);
+    }
+}

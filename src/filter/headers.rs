@@ -1,5 +1,7 @@
 //! Header rules of listener, site and route, compiled to bytes at load.
 
+use std::sync::LazyLock;
+
 use http::{HeaderName, HeaderValue};
 
 use crate::config::HeaderRule;
@@ -49,6 +51,12 @@ impl HeaderRules {
     }
 
     /// Whether no message is changed.
+    /// The rules of nowhere: nothing is dropped, nothing added.
+    pub fn none() -> &'static Self {
+        static NONE: LazyLock<HeaderRules> = LazyLock::new(HeaderRules::default);
+        &NONE
+    }
+
     pub fn is_empty(&self) -> bool {
         self.dropped == FieldSet::default()
             && self.dropped_others.is_empty()

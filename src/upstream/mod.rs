@@ -4,10 +4,12 @@
 //! never looks at a clock by itself, never waits on anything but the short lock of one decision.
 
 mod budget;
+pub mod connection;
 mod ejection;
 mod endpoint;
 mod group;
 mod policy;
+pub mod pool;
 pub mod retry;
 mod seconds;
 mod tried;

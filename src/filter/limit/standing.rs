@@ -28,15 +28,21 @@ impl Standing {
     /// Appends the three field lines, each with its line end.
     pub fn append_http1(&self, out: &mut Vec<u8>) {
         let mut digits = itoa::Buffer::new();
-        for (name, number) in [
-            (&b"RateLimit-Limit: "[..], u64::from(self.limit)),
-            (b"RateLimit-Remaining: ", u64::from(self.remaining)),
-            (b"RateLimit-Reset: ", self.reset),
-        ] {
-            out.extend_from_slice(name);
+        for (name, number) in self.fields() {
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b": ");
             out.extend_from_slice(digits.format(number).as_bytes());
             out.extend_from_slice(b"\r\n");
         }
+    }
+
+    /// The three fields by name.
+    pub fn fields(&self) -> [(&'static str, u64); 3] {
+        [
+            ("RateLimit-Limit", u64::from(self.limit)),
+            ("RateLimit-Remaining", u64::from(self.remaining)),
+            ("RateLimit-Reset", self.reset),
+        ]
     }
 }
 

@@ -1,0 +1,78 @@
+//! A worker's idle upstream connections. Never shared: a connection is used where it was opened.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Endpoint;
+use super::connection::Connection;
+
+/// Idle connections by endpoint; the one used last is taken first, so that the rest can age out.
+#[derive(Default)]
+pub struct Pool {
+    slots: HashMap<u32, Slot>,
+}
+
+struct Slot {
+    idle: Vec<Connection>,
+    idle_timeout: Duration,
+}
+
+impl Pool {
+    /// The idle connection used last that still lives.
+    pub fn take(&mut self, endpoint: &Arc<Endpoint>) -> Option<Connection> {
+        let slot = self.slots.get_mut(&endpoint.id())?;
+        while let Some(mut connection) = slot.idle.pop() {
+            if !connection.is_spoiled() {
+                connection.reused = true;
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection whose last response was read to its end. Past `at_most` the oldest goes.
+    pub fn put(
+        &mut self,
+        endpoint: &Arc<Endpoint>,
+        mut connection: Connection,
+        at_most: usize,
+        idle_timeout: Duration,
+    ) {
+        if at_most == 0 {
+            return;
+        }
+        connection.idle_since = Instant::now();
+        let slot = self.slots.entry(endpoint.id()).or_insert_with(|| Slot { idle: Vec::new(), idle_timeout });
+        slot.idle_timeout = idle_timeout;
+        if slot.idle.len() >= at_most {
+            slot.idle.remove(0);
+        }
+        slot.idle.push(connection);
+    }
+
+    /// Closes what has been idle for too long, or was closed by its endpoint. Called about once a second.
+    pub fn sweep(&mut self, now: Instant) {
+        self.slots.retain(|_, slot| {
+            let timeout = slot.idle_timeout;
+            slot.idle.retain_mut(|c| now.saturating_duration_since(c.idle_since) < timeout && !c.is_spoiled());
+            !slot.idle.is_empty()
+        });
+    }
+
+    /// Idle connections held.
+    pub fn len(&self) -> usize {
+        self.slots.values().map(|s| s.idle.len()).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Closes every idle connection.
+    pub fn clear(&mut self) {
+        self.slots.clear();
+    }
+}
