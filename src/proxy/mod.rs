@@ -1,1 +1,55 @@
 //! The data plane: the only place where a request is handled.
+//!
+//! Everything here runs on one worker's thread and touches no other. Never reads a configuration file, never imports
+//! `control`: what reloads and health checks change arrives through the snapshot and the endpoints' own state.
+
+pub mod attempt;
+pub mod context;
+pub mod downstream;
+pub mod exchange;
+pub mod forward;
+pub mod headers;
+pub mod local;
+pub mod record;
+pub mod relay;
+pub mod reply;
+pub mod stages;
+pub mod stall;
+pub mod tunnel;
+pub mod upload;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use self::context::RequestContext;
+use self::exchange::Exchange;
+use self::stages::{Admitted, admit};
+use crate::http::http1::BodyLength;
+use crate::snapshot::Target;
+
+/// Handles one request: admits it, then forwards it or answers it. What happened is recorded when `cx` is dropped.
+pub async fn serve<E: Exchange>(cx: &mut RequestContext, exchange: &mut E, length: BodyLength) {
+    let snapshot = Rc::clone(&cx.snapshot);
+    let wait = match admit(cx) {
+        Ok(Admitted::Route { wait }) => wait,
+        Ok(Admitted::Https) => match snapshot.listener(cx.listener).and_then(|listener| listener.redirect.as_ref()) {
+            Some(redirect) => return reply::redirect(cx, exchange, redirect).await,
+            None => return,
+        },
+        Err(refusal) => return reply::refuse(cx, exchange, refusal).await,
+    };
+    let Some(route) = cx.route.and_then(|route| snapshot.route(route)) else { return };
+    match &route.target {
+        Target::Forward(upstream) => {
+            if wait > Duration::ZERO {
+                tokio::time::sleep(wait).await;
+            }
+            exchange.limit_body(route.max_body_size);
+            if let Err(refusal) = forward::forward(cx, exchange, length, upstream).await {
+                reply::refuse(cx, exchange, refusal).await;
+            }
+        }
+        Target::Redirect(redirect) => reply::redirect(cx, exchange, redirect).await,
+        Target::Reply { status, content_type, body } => reply::fixed(cx, exchange, *status, content_type, body).await,
+    }
+}

@@ -1,0 +1,242 @@
+//! One attempt: a connection, the request on it, and the response's head.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::time::Instant;
+
+use super::context::RequestContext;
+use super::exchange::Exchange;
+use super::headers::{encode_request, names_token};
+use super::stall::Stall;
+use super::upload::{Upload, UploadError};
+use crate::config::UpstreamTimeouts;
+use crate::http::head::{Method, ResponseHead, Version};
+use crate::http::http1::{BodyLength, HeadLimits, HeadReader};
+use crate::http::timer::Timer;
+use crate::reason::Reason;
+use crate::upstream::connection::{ConnectError, Connection, connect};
+use crate::upstream::{Endpoint, Upstream};
+
+/// 1xx responses passed on before the final one.
+const MAX_INTERIM: u32 = 10;
+
+/// An endpoint that has answered: its head, and the connection that the body comes over.
+pub struct Answer {
+    pub head: ResponseHead,
+    pub length: BodyLength,
+    pub connection: Connection,
+    /// The request is written in full.
+    pub sent: bool,
+    /// The endpoint stopped reading the request; its connection can't be used again.
+    pub broken: bool,
+}
+
+impl Answer {
+    /// Whether the connection may serve another request once the body has been read to its end.
+    pub fn is_reusable(&self) -> bool {
+        self.sent
+            && !self.broken
+            && self.head.version == Version::Http11
+            && self.length != BodyLength::UntilClose
+            && !names_token(&self.head.fields, b"close")
+    }
+}
+
+/// Why an attempt brought no answer.
+#[derive(Debug)]
+pub enum AttemptError {
+    Connect(ConnectError),
+    /// The transport failed before a response head. `stale`: on a reused connection, before any byte of an answer.
+    Closed {
+        stale: bool,
+    },
+    TimedOut,
+    Invalid(Reason),
+    /// Nothing the endpoint did: the client's body was bad or slow, or the client is gone.
+    Downstream(Reason),
+}
+
+/// What is tried.
+pub struct Trial<'a> {
+    pub upstream: &'a Upstream,
+    pub endpoint: &'a Arc<Endpoint>,
+    /// The request asks for an upgrade.
+    pub upgrade: bool,
+    /// Not over a pooled connection.
+    pub fresh: bool,
+}
+
+/// Makes one attempt.
+///
+/// # Errors
+/// See [`AttemptError`]; whether to try another endpoint is the caller's decision.
+pub async fn attempt<E: Exchange>(
+    cx: &mut RequestContext,
+    exchange: &mut E,
+    upload: &mut Upload,
+    trial: &Trial<'_>,
+    timer: &mut Timer,
+) -> Result<Answer, AttemptError> {
+    let &Trial { upstream, endpoint, upgrade, fresh } = trial;
+    let config = upstream.config();
+    let started = Instant::now();
+    let pooled = if fresh { None } else { cx.local.pool.borrow_mut().take(endpoint) };
+    cx.connect = None;
+    let mut connection = match pooled {
+        Some(connection) => connection,
+        None => {
+            let connection = connect(endpoint, config.timeouts.connect).await.map_err(AttemptError::Connect)?;
+            cx.connect = Some(started.elapsed());
+            connection
+        }
+    };
+    encode_request(cx, endpoint, upload.length(), upgrade, connection.output.buffer());
+    let limits = HeadLimits {
+        max_head_bytes: config.max_head_bytes,
+        max_fields: config.max_fields,
+        max_target_bytes: usize::MAX,
+    };
+    let mut wait = Wait {
+        head_only: cx.head.method == Method::Head,
+        upgrade,
+        limits,
+        timeouts: config.timeouts,
+        reader: HeadReader::default(),
+        interim: 0,
+        stall: Stall::default(),
+        sent: false,
+        sent_at: None,
+        broken: false,
+        heard: false,
+    };
+    let result = poll_fn(|task| wait.poll(task, exchange, upload, &mut connection, timer)).await;
+    cx.body_received = upload.received();
+    timer.set(None);
+    let (head, length) = result?;
+    cx.first_byte = Some(started.elapsed());
+    Ok(Answer { head, length, connection, sent: wait.sent, broken: wait.broken })
+}
+
+/// Waiting for the final head while the request is still being sent.
+struct Wait {
+    head_only: bool,
+    upgrade: bool,
+    limits: HeadLimits,
+    timeouts: UpstreamTimeouts,
+    reader: HeadReader,
+    interim: u32,
+    /// The endpoint takes no byte of the request.
+    stall: Stall,
+    sent: bool,
+    /// When the response's deadline began to run.
+    sent_at: Option<Instant>,
+    broken: bool,
+    /// A byte of an answer has come.
+    heard: bool,
+}
+
+impl Wait {
+    fn poll<E: Exchange>(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut E,
+        upload: &mut Upload,
+        connection: &mut Connection,
+        timer: &mut Timer,
+    ) -> Poll<Result<(ResponseHead, BodyLength), AttemptError>> {
+        let deadline = match self.poll_upload(cx, exchange, upload, connection)? {
+            Some(deadline) => Some(deadline),
+            None => {
+                let sent_at = *self.sent_at.get_or_insert_with(Instant::now);
+                sent_at.checked_add(self.timeouts.response)
+            }
+        };
+        loop {
+            if let Poll::Ready(result) = self.parse(exchange, connection) {
+                return Poll::Ready(result);
+            }
+            match connection.poll_fill(cx, self.limits.max_head_bytes) {
+                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => {
+                    let stale = connection.reused && !self.heard;
+                    return Poll::Ready(Err(AttemptError::Closed { stale }));
+                }
+                Poll::Ready(Ok(_)) => self.heard = true,
+                Poll::Pending => break,
+            }
+        }
+        if matches!(exchange.poll_flush(cx), Poll::Ready(Err(_))) || exchange.poll_gone(cx).is_ready() {
+            return Poll::Ready(Err(AttemptError::Downstream(Reason::ClientGone)));
+        }
+        timer.set(deadline);
+        if timer.poll_expired(cx).is_ready() {
+            return Poll::Ready(Err(match upload.waits_for_client {
+                true => AttemptError::Downstream(Reason::BodyTimedOut),
+                false => AttemptError::TimedOut,
+            }));
+        }
+        Poll::Pending
+    }
+
+    /// Sends on; the deadline that counts while the request isn't all sent, `None` once it is.
+    fn poll_upload<E: Exchange>(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut E,
+        upload: &mut Upload,
+        connection: &mut Connection,
+    ) -> Result<Option<Instant>, AttemptError> {
+        if self.sent || self.broken {
+            return Ok(None);
+        }
+        let before = (upload.received(), connection.output.len());
+        match upload.poll(cx, exchange, connection) {
+            Poll::Ready(Ok(())) => self.sent = true,
+            Poll::Ready(Err(UploadError::Client(reason))) => return Err(AttemptError::Downstream(reason)),
+            // The endpoint may have answered and closed without reading on: its answer decides.
+            Poll::Ready(Err(UploadError::Upstream(_))) => self.broken = true,
+            Poll::Pending if upload.waits_for_client => {
+                self.stall.progressed();
+                return Ok(exchange.body_deadline());
+            }
+            Poll::Pending => {
+                if before != (upload.received(), connection.output.len()) {
+                    self.stall.progressed();
+                }
+                return Ok(self.stall.deadline(self.timeouts.between_bytes));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes heads off the front of what has come: interim ones are passed on, the final one is the answer.
+    fn parse<E: Exchange>(
+        &mut self,
+        exchange: &mut E,
+        connection: &mut Connection,
+    ) -> Poll<Result<(ResponseHead, BodyLength), AttemptError>> {
+        while !connection.input.is_empty() {
+            let parsed = self.reader.response(connection.input.bytes(), self.head_only, &self.limits);
+            let (head, length, used) = match parsed {
+                Ok(Some(found)) => found,
+                Ok(None) => return Poll::Pending,
+                Err(reason) => return Poll::Ready(Err(AttemptError::Invalid(reason))),
+            };
+            connection.input.consume(used);
+            self.reader = HeadReader::default();
+            if head.status >= 200 || (head.status == 101 && self.upgrade) {
+                return Poll::Ready(Ok((head, length)));
+            }
+            self.interim += 1;
+            if head.status == 101 || self.interim > MAX_INTERIM {
+                return Poll::Ready(Err(AttemptError::Invalid(Reason::UpstreamInterim)));
+            }
+            // We asked for no 100; the client's own was answered when its body was first wanted.
+            if head.status != 100 {
+                exchange.send_interim(&head);
+            }
+        }
+        Poll::Pending
+    }
+}

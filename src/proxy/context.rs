@@ -1,0 +1,132 @@
+//! The facts gathered about one request. Recorded exactly once, when they are dropped: on whatever way out.
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::local::{ListenerSeat, Local};
+use super::record;
+use crate::config::UpstreamHost;
+use crate::filter::headers::HeaderRules;
+use crate::filter::limit::Standing;
+use crate::filter::request_id::{self, RequestId};
+use crate::http::head::RequestHead;
+use crate::reason::Reason;
+use crate::route::{RouteIndex, SiteIndex};
+use crate::snapshot::{CompiledRoute, Snapshot, Target};
+use crate::tls::Handshake;
+use crate::upstream::Endpoint;
+
+/// What all requests of a connection share.
+pub struct ConnectionFacts {
+    pub peer: SocketAddr,
+    pub seat: Rc<ListenerSeat>,
+    pub tls: Option<Handshake>,
+}
+
+/// A request and what became of it so far.
+pub struct RequestContext {
+    pub local: Rc<Local>,
+    pub snapshot: Rc<Arc<Snapshot>>,
+    pub connection: Rc<ConnectionFacts>,
+    /// Index into the snapshot's listeners.
+    pub listener: usize,
+    pub head: RequestHead,
+    pub started: Instant,
+    pub client: IpAddr,
+    /// Whether the peer is a trusted proxy.
+    pub trusted: bool,
+    own_id: RequestId,
+    pub site: Option<SiteIndex>,
+    pub route: Option<RouteIndex>,
+    pub standing: Option<Standing>,
+    pub status: u16,
+    pub reason: Option<Reason>,
+    pub attempts: u32,
+    pub endpoint: Option<Arc<Endpoint>>,
+    /// Where the attempts before the last one went.
+    pub retried: Vec<Arc<str>>,
+    /// Of the last attempt; `None` if a pooled connection served.
+    pub connect: Option<Duration>,
+    /// Of the last attempt, from its start to its response head.
+    pub first_byte: Option<Duration>,
+    pub body_received: u64,
+    pub body_sent: u64,
+}
+
+impl RequestContext {
+    pub fn new(
+        local: &Rc<Local>,
+        connection: &Rc<ConnectionFacts>,
+        listener: usize,
+        head: RequestHead,
+        started: Instant,
+    ) -> Self {
+        let snapshot = local.snapshot();
+        let peer = connection.peer.ip();
+        let trusted = snapshot.trusted.is_trusted(peer);
+        let client = if trusted { snapshot.trusted.client(peer, &head.fields) } else { peer };
+        local.metrics.request_started();
+        Self {
+            local: Rc::clone(local),
+            snapshot,
+            connection: Rc::clone(connection),
+            listener,
+            head,
+            started,
+            client,
+            trusted,
+            own_id: RequestId::random(),
+            site: None,
+            route: None,
+            standing: None,
+            status: 0,
+            reason: None,
+            attempts: 0,
+            endpoint: None,
+            retried: Vec::new(),
+            connect: None,
+            first_byte: None,
+            body_received: 0,
+            body_sent: 0,
+        }
+    }
+
+    /// The id of the request: a trusted peer's, else our own.
+    pub fn request_id(&self) -> &[u8] {
+        let received = if self.trusted { request_id::received(&self.head.fields) } else { None };
+        received.unwrap_or(self.own_id.as_bytes())
+    }
+
+    pub fn compiled_route(&self) -> Option<&CompiledRoute> {
+        self.route.and_then(|route| self.snapshot.route(route))
+    }
+
+    /// The response rules for where the request got to: listener, site, route.
+    pub fn response_rules(&self) -> &HeaderRules {
+        self.snapshot.response_rules(self.listener, self.site, self.route)
+    }
+
+    pub fn request_rules(&self) -> &HeaderRules {
+        match self.compiled_route() {
+            Some(route) => &route.request_rules,
+            None => HeaderRules::none(),
+        }
+    }
+
+    pub fn upstream_host(&self) -> &UpstreamHost {
+        match self.compiled_route().map(|route| &route.target) {
+            Some(Target::Forward(upstream)) => &upstream.config().host,
+            _ => &UpstreamHost::Request,
+        }
+    }
+}
+
+impl Drop for RequestContext {
+    fn drop(&mut self) {
+        record::finish(self);
+    }
+}

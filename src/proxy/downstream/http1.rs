@@ -1,0 +1,195 @@
+//! An HTTP/1 connection's life: idle, a head, its exchange, and again.
+
+use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::time::Instant;
+
+use super::http1_exchange::Http1;
+use crate::http::head::{Fields, RequestHead, Span, Version};
+use crate::http::http1::{BodyLength, HeadLimits, HeadReader};
+use crate::http::stream::{READ_BUFFER_BYTES, Stream};
+use crate::http::timer::Timer;
+use crate::proxy::context::{ConnectionFacts, RequestContext};
+use crate::proxy::exchange::Exchange;
+use crate::proxy::local::Local;
+use crate::proxy::{reply, serve};
+use crate::reason::Reason;
+
+/// What is left of a request's body is read and dropped up to here, so that the connection can go on.
+const MAX_DRAINED_BYTES: usize = 256 << 10;
+/// How long a closing connection waits for the client to see the last response.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Serves a connection until it ends.
+pub async fn serve_http1(local: Rc<Local>, facts: Rc<ConnectionFacts>, stream: Stream) {
+    let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+    let _entered = local.enter(waker);
+    let mut http1 = Http1::new(stream);
+    let mut timer = Timer::new();
+    let mut requests = 0;
+    while let Some(next) = next_head(&local, &facts, &mut http1, &mut timer, requests == 0).await {
+        requests += 1;
+        // Boxed, so that an idle connection doesn't hold the room that a request needs.
+        let request = Box::pin(one_request(&local, &facts, &mut http1, next, requests));
+        if AssertUnwindSafe(request).catch_unwind().await.is_err() {
+            local.metrics.panic();
+            tracing::error!(peer = %facts.peer, "a request's task panicked; its connection is closed");
+            return;
+        }
+        if !http1.keep_alive {
+            break;
+        }
+    }
+    close(&mut http1, &mut timer).await;
+}
+
+/// A request that has arrived, or why it can't be taken.
+struct Arrival {
+    started: Instant,
+    head: Result<(RequestHead, BodyLength), Reason>,
+}
+
+async fn one_request(
+    local: &Rc<Local>,
+    facts: &Rc<ConnectionFacts>,
+    http1: &mut Http1,
+    arrival: Arrival,
+    requests: u64,
+) {
+    let Some(listener) = facts.seat.index.get() else {
+        http1.keep_alive = false;
+        return;
+    };
+    let refused = arrival.head.as_ref().err().copied();
+    let (head, length) = arrival.head.unwrap_or_else(|_| (empty_head(), BodyLength::Known(0)));
+    let mut cx = RequestContext::new(local, facts, listener, head, arrival.started);
+    let limits = cx.snapshot.http_limits(listener);
+    let last = requests >= limits.max_requests || local.is_draining() || refused.is_some();
+    http1.begin(&cx.head, length, limits, last);
+    match refused {
+        Some(reason) => reply::refuse(&mut cx, http1, reason.into()).await,
+        None => serve(&mut cx, http1, length).await,
+    }
+    http1.keep_alive &= http1.is_finished();
+    drop(cx);
+    if http1.keep_alive && !http1.body_is_done() {
+        http1.keep_alive = poll_fn(|cx| poll_drain_body(http1, cx)).await;
+    }
+}
+
+/// Stands for a head that couldn't be read, so that its refusal is answered and recorded like any other.
+fn empty_head() -> RequestHead {
+    RequestHead::new(Fields::default(), Version::Http11, Span::default(), Span::default(), Span::default())
+}
+
+/// The next request; `None` when the connection is to end without one.
+async fn next_head(
+    local: &Local,
+    facts: &ConnectionFacts,
+    http1: &mut Http1,
+    timer: &mut Timer,
+    first: bool,
+) -> Option<Arrival> {
+    let snapshot = local.snapshot();
+    let config = snapshot.http_limits(facts.seat.index.get()?);
+    let limits = HeadLimits {
+        max_head_bytes: config.max_head_bytes,
+        max_fields: config.max_fields,
+        max_target_bytes: config.max_target_bytes,
+    };
+    let (head_timeout, idle_timeout) = (config.head_timeout, config.idle_timeout);
+    drop(snapshot);
+    let mut reader = HeadReader::default();
+    let mut started = (!http1.input.is_empty()).then(Instant::now);
+    // A connection that says nothing at all gets no longer than a slow head.
+    let (since, patience) = (Instant::now(), if first { head_timeout } else { idle_timeout });
+    timer.set_after(since, if started.is_some() { head_timeout } else { patience });
+    poll_fn(|cx| {
+        loop {
+            if let Some(started) = started {
+                match reader.request(http1.input.bytes(), &limits) {
+                    Ok(None) => {}
+                    Ok(Some((head, length, used))) => {
+                        http1.input.consume(used);
+                        return Poll::Ready(Some(Arrival { started, head: Ok((head, length)) }));
+                    }
+                    Err(reason) => return Poll::Ready(Some(Arrival { started, head: Err(reason) })),
+                }
+            } else if local.is_draining() || facts.seat.index.get().is_none() {
+                return Poll::Ready(None);
+            }
+            match http1.input.poll_fill(cx, &mut http1.stream, limits.max_head_bytes.max(READ_BUFFER_BYTES)) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(None),
+                Poll::Ready(Ok(_)) if started.is_none() => {
+                    let now = Instant::now();
+                    started = Some(now);
+                    timer.set_after(if first { since } else { now }, head_timeout);
+                }
+                Poll::Ready(Ok(_)) => {}
+                Poll::Pending => break,
+            }
+        }
+        ready!(timer.poll_expired(cx));
+        Poll::Ready(started.map(|started| Arrival { started, head: Err(Reason::HeadTimedOut) }))
+    })
+    .await
+}
+
+/// Reads on to the end of a body that nobody wants. Whether the connection can be used again.
+fn poll_drain_body(http1: &mut Http1, cx: &mut Context<'_>) -> Poll<bool> {
+    let mut drained = 0;
+    http1.limit_body(Some(u64::MAX));
+    while drained <= MAX_DRAINED_BYTES {
+        match http1.poll_body(cx) {
+            Poll::Ready(Ok(0)) => return Poll::Ready(true),
+            Poll::Ready(Ok(n)) => {
+                http1.consume_body(n);
+                drained += n;
+            }
+            // What isn't there yet isn't waited for.
+            Poll::Ready(Err(_)) | Poll::Pending => return Poll::Ready(false),
+        }
+    }
+    Poll::Ready(false)
+}
+
+/// Ends the connection. What the client still sends is read and dropped for a moment: a close with unread bytes is a
+/// reset, and would take the last response from the client's hands.
+async fn close(http1: &mut Http1, timer: &mut Timer) {
+    if http1.needs_reset() {
+        // Without it, the cut response would look complete.
+        let _ = http1.stream.tcp().set_zero_linger();
+        return;
+    }
+    timer.set_after(Instant::now(), LINGER);
+    let mut shut = false;
+    let mut dropped = 0;
+    poll_fn(|cx| {
+        if !shut {
+            if http1.output.poll_write_all(cx, &mut http1.stream)?.is_pending() {
+                return timer.poll_expired(cx).map(Ok);
+            }
+            if http1.stream.poll_shutdown(cx)?.is_pending() {
+                return timer.poll_expired(cx).map(Ok);
+            }
+            shut = true;
+        }
+        while dropped < MAX_DRAINED_BYTES {
+            let unread = http1.input.bytes().len();
+            http1.input.consume(unread);
+            match http1.input.poll_fill(cx, &mut http1.stream, READ_BUFFER_BYTES)? {
+                Poll::Ready(0) => return Poll::Ready(Ok(())),
+                Poll::Ready(n) => dropped += n,
+                Poll::Pending => return timer.poll_expired(cx).map(Ok),
+            }
+        }
+        Poll::Ready(std::io::Result::Ok(()))
+    })
+    .await
+    .unwrap_or_default();
+}

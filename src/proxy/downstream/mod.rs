@@ -1,0 +1,8 @@
+//! The client's side of a connection: which requests come over it, one after the other or side by side.
+
+pub mod http1;
+mod http1_exchange;
+pub mod http2;
+mod http2_exchange;
+mod http2_head;
+mod pace;

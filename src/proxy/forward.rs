@@ -1,0 +1,181 @@
+//! Attempts: choose an endpoint, try it, decide on another. nginx's `ngx_http_upstream_next`, with a budget.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::attempt::{Answer, AttemptError, Trial, attempt};
+use super::context::RequestContext;
+use super::exchange::Exchange;
+use super::headers::{Response, wants_upgrade};
+use super::record;
+use super::relay::relay;
+use super::tunnel::tunnel;
+use super::upload::Upload;
+use crate::filter::hop_by_hop::Named;
+use crate::http::field::FieldId;
+use crate::http::head::Method;
+use crate::http::http1::BodyLength;
+use crate::http::timer::Timer;
+use crate::metrics::AttemptOutcome;
+use crate::reason::{Reason, Refusal};
+use crate::upstream::connection::ConnectError;
+use crate::upstream::{Endpoint, Failure, InFlight, Tried, Upstream, may_retry};
+
+/// Forwards the request and relays the response.
+///
+/// # Errors
+/// A refusal that still has to be answered. After the response has begun, faults end in `exchange.abort()` instead.
+pub async fn forward<E: Exchange>(
+    cx: &mut RequestContext,
+    exchange: &mut E,
+    length: BodyLength,
+    upstream: &Arc<Upstream>,
+) -> Result<(), Refusal> {
+    let mut timer = Timer::new();
+    let mut upload = Upload::new(length, upstream.config().retry.max_replay_bytes);
+    let upgrade = wants_upgrade(&cx.head, length);
+    let (mut answer, in_flight) = obtain(cx, exchange, &mut upload, upstream, upgrade, &mut timer).await?;
+    send_head(cx, exchange, &answer);
+    if answer.head.status == 101 {
+        let idle = upstream.config().timeouts.tunnel_idle;
+        tunnel(cx, exchange, answer.connection, idle, &mut timer).await;
+        return Ok(());
+    }
+    upload.forget_replay();
+    match relay(cx, exchange, &mut upload, &mut answer, upstream.config().timeouts, &mut timer).await {
+        Ok(()) => keep(cx, upstream, &in_flight, answer),
+        Err(reason) => {
+            cx.reason = Some(reason);
+            exchange.abort();
+        }
+    }
+    Ok(())
+}
+
+/// Tries endpoints until one answers.
+async fn obtain<E: Exchange>(
+    cx: &mut RequestContext,
+    exchange: &mut E,
+    upload: &mut Upload,
+    upstream: &Arc<Upstream>,
+    upgrade: bool,
+    timer: &mut Timer,
+) -> Result<(Answer, InFlight), Refusal> {
+    let mut round = Round { tries_left: upstream.tries(), tried: Tried::new(), fresh: false };
+    let mut last = Reason::NoEndpoint;
+    upstream.budget().note_request(cx.started.into_std());
+    loop {
+        let Some(in_flight) = upstream.pick(&round.tried, Instant::now().into_std()) else { return Err(last.into()) };
+        let endpoint = in_flight.endpoint();
+        cx.attempts += 1;
+        cx.endpoint = Some(Arc::clone(endpoint));
+        cx.first_byte = None;
+        let trial = Trial { upstream, endpoint, upgrade, fresh: round.fresh };
+        let result = attempt(cx, exchange, upload, &trial, timer).await;
+        let now = Instant::now();
+        let (failure, outcome, stale) = match &result {
+            Ok(answer) => (Failure::Status(answer.head.status), AttemptOutcome::BadStatus, false),
+            Err(AttemptError::Downstream(reason)) => {
+                record::attempt(cx, endpoint, AttemptOutcome::Canceled);
+                return Err((*reason).into());
+            }
+            Err(error) => {
+                let (failure, reason, outcome, stale) = classify(error);
+                tracing::debug!(upstream = %upstream.name(), endpoint = endpoint.name(), ?error, "attempt failed");
+                last = reason;
+                (failure, outcome, stale)
+            }
+        };
+        // nginx gives a try back that only found a connection the endpoint had closed.
+        let tries_left = if stale { round.tries_left } else { round.tries_left.saturating_sub(1) };
+        let sent = !matches!(failure, Failure::Connect | Failure::ConnectTimeout);
+        let elapsed = now.saturating_duration_since(cx.started);
+        let retry = &upstream.config().retry;
+        let retryable = may_retry(retry, failure, cx.head.method, sent, tries_left, upload.can_replay(), elapsed);
+        if let Ok(answer) = result {
+            if !(retryable && granted(cx, upstream, endpoint, now)) {
+                settle(&in_flight, failure.counts_as_failure(retryable), now);
+                record::attempt(cx, in_flight.endpoint(), AttemptOutcome::Answered);
+                return Ok((answer, in_flight));
+            }
+        } else if !(retryable && granted(cx, upstream, endpoint, now)) {
+            record::attempt(cx, endpoint, outcome);
+            in_flight.fail(now.into_std());
+            return Err(last.into());
+        }
+        record::attempt(cx, endpoint, outcome);
+        cx.retried.push(Arc::from(endpoint.name()));
+        cx.local.metrics.retry(cx.local.endpoint_metric(endpoint, upstream.name()));
+        settle(&in_flight, failure.counts_as_failure(true), now);
+        round.tried.insert(endpoint.id());
+        round = Round { tries_left, tried: round.tried, fresh: stale };
+        upload.rewind();
+    }
+}
+
+/// Where a request's attempts stand.
+struct Round {
+    /// The next one included.
+    tries_left: u32,
+    tried: Tried,
+    /// Not over a pooled connection: one was stale, others may be.
+    fresh: bool,
+}
+
+/// Asks the budget; only a retry that is then made is paid for.
+fn granted(cx: &RequestContext, upstream: &Upstream, endpoint: &Endpoint, now: Instant) -> bool {
+    let granted = upstream.budget().take(now.into_std());
+    if !granted {
+        cx.local.metrics.retry_refused_by_budget(cx.local.endpoint_metric(endpoint, upstream.name()));
+    }
+    granted
+}
+
+/// Tells the endpoint how the attempt went.
+fn settle(in_flight: &InFlight, failed: bool, now: Instant) {
+    match failed {
+        true => in_flight.fail(now.into_std()),
+        false => in_flight.succeed(now.into_std()),
+    }
+}
+
+/// What a failed attempt means to the retry rules, to the client, and to the metrics; and whether it was stale.
+fn classify(error: &AttemptError) -> (Failure, Reason, AttemptOutcome, bool) {
+    match error {
+        AttemptError::Connect(ConnectError::TimedOut) => {
+            (Failure::ConnectTimeout, Reason::ConnectTimedOut, AttemptOutcome::ConnectTimedOut, false)
+        }
+        AttemptError::Connect(ConnectError::Failed(_)) => {
+            (Failure::Connect, Reason::ConnectFailed, AttemptOutcome::ConnectFailed, false)
+        }
+        AttemptError::Closed { stale } => (Failure::Error, Reason::UpstreamClosed, AttemptOutcome::Closed, *stale),
+        AttemptError::TimedOut => (Failure::Timeout, Reason::UpstreamTimedOut, AttemptOutcome::TimedOut, false),
+        AttemptError::Invalid(reason) => (Failure::InvalidHeader, *reason, AttemptOutcome::BadHead, false),
+        AttemptError::Downstream(reason) => (Failure::Error, *reason, AttemptOutcome::Canceled, false),
+    }
+}
+
+fn send_head<E: Exchange>(cx: &mut RequestContext, exchange: &mut E, answer: &Answer) {
+    let head = &answer.head;
+    cx.status = head.status;
+    exchange.send_head(&Response {
+        status: head.status,
+        fields: &head.fields,
+        named: Named::of(&head.fields),
+        rules: cx.response_rules(),
+        standing: cx.standing.as_ref(),
+        length: answer.length,
+        head_only: cx.head.method == Method::Head || matches!(head.status, 204 | 304),
+        upgrade: (head.status == 101).then(|| head.fields.get(FieldId::Upgrade).unwrap_or_default()),
+    });
+}
+
+/// Pools the connection if nothing more can come over it but another response.
+fn keep(cx: &RequestContext, upstream: &Upstream, in_flight: &InFlight, answer: Answer) {
+    let config = upstream.config();
+    if answer.is_reusable() && answer.connection.input.is_empty() && !cx.local.is_draining() {
+        let mut pool = cx.local.pool.borrow_mut();
+        pool.put(in_flight.endpoint(), answer.connection, config.idle_connections, config.timeouts.idle);
+    }
+}

@@ -1,0 +1,133 @@
+//! What a worker lends to the requests it handles. One a thread, reached through an `Rc`: nothing here is locked.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+
+use crate::access_log::LogBuffer;
+use crate::metrics::{EndpointId, ListenerId, Metrics, WorkerMetrics};
+use crate::snapshot::Snapshot;
+use crate::upstream::Endpoint;
+use crate::upstream::pool::Pool;
+
+/// A worker's own state.
+pub struct Local {
+    snapshot: RefCell<Rc<Arc<Snapshot>>>,
+    pub metrics: WorkerMetrics,
+    /// Gives labels their ids.
+    labels: Arc<Metrics>,
+    /// Metric ids by endpoint id.
+    endpoint_metrics: RefCell<HashMap<u32, EndpointId, foldhash::fast::RandomState>>,
+    pub log: RefCell<Option<LogBuffer>>,
+    pub pool: RefCell<Pool>,
+    draining: Cell<bool>,
+    connections: RefCell<Connections>,
+    /// Monotonic zero for limits: the same for all workers.
+    pub epoch: std::time::Instant,
+}
+
+/// The tasks of open connections, to be woken when they should look at the drain flag.
+#[derive(Default)]
+struct Connections {
+    wakers: Vec<Option<Waker>>,
+    free: Vec<usize>,
+}
+
+impl Local {
+    pub fn new(
+        snapshot: Arc<Snapshot>,
+        metrics: WorkerMetrics,
+        labels: Arc<Metrics>,
+        log: Option<LogBuffer>,
+        epoch: std::time::Instant,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            snapshot: RefCell::new(Rc::new(snapshot)),
+            metrics,
+            labels,
+            endpoint_metrics: RefCell::default(),
+            log: RefCell::new(log),
+            pool: RefCell::default(),
+            draining: Cell::new(false),
+            connections: RefCell::default(),
+            epoch,
+        })
+    }
+
+    /// The metric id of an endpoint's series.
+    pub fn endpoint_metric(&self, endpoint: &Endpoint, upstream: &str) -> EndpointId {
+        let mut known = self.endpoint_metrics.borrow_mut();
+        *known.entry(endpoint.id()).or_insert_with(|| self.labels.endpoint(upstream, endpoint.name()))
+    }
+
+    /// The current snapshot; a request takes it once and so sees one generation.
+    pub fn snapshot(&self) -> Rc<Arc<Snapshot>> {
+        Rc::clone(&self.snapshot.borrow())
+    }
+
+    /// Replaces the snapshot. Connections whose listener is gone are woken to finish.
+    pub fn swap(&self, snapshot: Arc<Snapshot>) {
+        *self.snapshot.borrow_mut() = Rc::new(snapshot);
+        self.wake_all();
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// From now on connections end with the request they are in; idle ones end at once.
+    pub fn drain(&self) {
+        self.draining.set(true);
+        self.wake_all();
+    }
+
+    pub fn open_connections(&self) -> usize {
+        let connections = self.connections.borrow();
+        connections.wakers.len() - connections.free.len()
+    }
+
+    fn wake_all(&self) {
+        for waker in self.connections.borrow().wakers.iter().flatten() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Enters the current task's connection; it leaves when the mark is dropped.
+    pub fn enter(self: &Rc<Self>, waker: Waker) -> Entered {
+        let mut connections = self.connections.borrow_mut();
+        let place = match connections.free.pop() {
+            Some(place) => {
+                connections.wakers[place] = Some(waker);
+                place
+            }
+            None => {
+                connections.wakers.push(Some(waker));
+                connections.wakers.len() - 1
+            }
+        };
+        Entered { local: Rc::clone(self), place }
+    }
+}
+
+/// A connection's place among the open ones.
+pub struct Entered {
+    local: Rc<Local>,
+    place: usize,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let mut connections = self.local.connections.borrow_mut();
+        connections.wakers[self.place] = None;
+        connections.free.push(self.place);
+    }
+}
+
+/// A listener as its connections see it: they outlive reloads, its place in the configuration may move or go.
+pub struct ListenerSeat {
+    /// Index into the current snapshot's listeners; `None` once it is gone.
+    pub index: Cell<Option<usize>>,
+    pub metric: ListenerId,
+}

@@ -1,0 +1,82 @@
+//! Exactly once a request: metrics and the access log.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::time::Instant;
+
+use super::context::RequestContext;
+use crate::access_log::{Record, TlsRecord};
+use crate::http::field::FieldId;
+use crate::metrics::{AttemptOutcome, AttemptSample, RequestSample, RouteId};
+use crate::reason::Reason;
+use crate::snapshot::Target;
+use crate::upstream::Endpoint;
+
+/// Counts one attempt that has ended.
+pub fn attempt(cx: &RequestContext, endpoint: &Arc<Endpoint>, outcome: AttemptOutcome) {
+    let Some(upstream) = upstream_name(cx) else { return };
+    let metrics = &cx.local.metrics;
+    let id = cx.local.endpoint_metric(endpoint, upstream);
+    metrics.attempt(id, AttemptSample { outcome, connect: cx.connect, first_byte: cx.first_byte });
+}
+
+/// Counts and logs a request that has ended.
+pub fn finish(cx: &mut RequestContext) {
+    if cx.status == 0 {
+        // Dropped before any answer: the client went away, or the task panicked.
+        let reason = if std::thread::panicking() { Reason::Panicked } else { cx.reason.unwrap_or(Reason::ClientGone) };
+        cx.reason = Some(reason);
+        cx.status = reason.status();
+    }
+    let duration = Instant::now().saturating_duration_since(cx.started);
+    let route = cx.compiled_route().map_or(RouteId::NONE, |route| route.metric);
+    cx.local.metrics.request_finished(&RequestSample {
+        route,
+        method: cx.head.method,
+        status: cx.status,
+        duration,
+        reason: cx.reason,
+        bytes_in: cx.body_received,
+        bytes_out: cx.body_sent,
+    });
+    let mut log = cx.local.log.borrow_mut();
+    let Some(log) = log.as_mut() else { return };
+    let fields = &cx.head.fields;
+    let site = cx.site.and_then(|site| cx.snapshot.site(site));
+    let tls = cx.connection.tls.as_ref();
+    log.write(&Record {
+        time: SystemTime::now(),
+        client: cx.client,
+        peer: cx.connection.peer,
+        method: cx.head.method_bytes(),
+        target: cx.head.target(),
+        version: cx.head.version,
+        host: cx.head.authority(),
+        status: cx.status,
+        bytes_sent: cx.body_sent,
+        bytes_received: cx.body_received,
+        referer: fields.get(FieldId::Referer),
+        user_agent: fields.get(FieldId::UserAgent),
+        user: None,
+        duration,
+        site: site.map_or("", |site| &site.name),
+        route: cx.compiled_route().map_or("", |route| &route.name),
+        upstream: upstream_name(cx),
+        endpoint: cx.endpoint.as_ref().map(|endpoint| endpoint.name()),
+        retried: &cx.retried,
+        attempts: cx.attempts,
+        connect: cx.connect,
+        first_byte: cx.first_byte,
+        reason: cx.reason,
+        request_id: cx.request_id(),
+        tls: tls.map(|tls| TlsRecord { version: tls.version, cipher: tls.cipher, resumed: tls.resumed }),
+    });
+}
+
+fn upstream_name(cx: &RequestContext) -> Option<&str> {
+    match &cx.compiled_route()?.target {
+        Target::Forward(upstream) => Some(upstream.name()),
+        _ => None,
+    }
+}

@@ -1,0 +1,155 @@
+//! The response body on its way to the client, while the request's may still be coming.
+//!
+//! Back-pressure is the absence of reads: what one side doesn't take isn't read from the other.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use super::attempt::Answer;
+use super::context::RequestContext;
+use super::exchange::Exchange;
+use super::stall::Stall;
+use super::upload::Upload;
+use crate::config::UpstreamTimeouts;
+use crate::http::http1::{BodyReader, Step};
+use crate::http::stream::READ_BUFFER_BYTES;
+use crate::http::timer::Timer;
+use crate::reason::Reason;
+
+/// Relays the answer's body to its end. The head has been handed to the exchange.
+///
+/// # Errors
+/// Why the response had to be cut short. The exchange is left as it is: the caller aborts it.
+pub async fn relay<E: Exchange>(
+    cx: &mut RequestContext,
+    exchange: &mut E,
+    upload: &mut Upload,
+    answer: &mut Answer,
+    timeouts: UpstreamTimeouts,
+    timer: &mut Timer,
+) -> Result<(), Reason> {
+    let mut relay = Relay {
+        body: BodyReader::new(answer.length),
+        send_timeout: cx.snapshot.http_limits(cx.listener).send_timeout,
+        timeouts,
+        reads: Stall::default(),
+        sends: Stall::default(),
+        body_sent: 0,
+        ended: false,
+    };
+    let result = poll_fn(|task| relay.poll(task, exchange, upload, answer, timer)).await;
+    cx.body_sent = relay.body_sent;
+    cx.body_received = upload.received();
+    timer.set(None);
+    result
+}
+
+struct Relay {
+    body: BodyReader,
+    send_timeout: std::time::Duration,
+    timeouts: UpstreamTimeouts,
+    /// The endpoint sends nothing.
+    reads: Stall,
+    /// The client takes nothing.
+    sends: Stall,
+    body_sent: u64,
+    ended: bool,
+}
+
+/// Whom a pending relay waits for.
+enum Waits {
+    Endpoint,
+    Client,
+}
+
+impl Relay {
+    fn poll<E: Exchange>(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut E,
+        upload: &mut Upload,
+        answer: &mut Answer,
+        timer: &mut Timer,
+    ) -> Poll<Result<(), Reason>> {
+        if !self.ended && !answer.sent && !answer.broken {
+            match upload.poll(cx, exchange, &mut answer.connection) {
+                Poll::Ready(Ok(())) => answer.sent = true,
+                // The answer has begun and goes on; only the request's connection is spent.
+                Poll::Ready(Err(_)) => answer.broken = true,
+                Poll::Pending => {}
+            }
+        }
+        let (waits, deadline) = match self.poll_body(cx, exchange, answer) {
+            Poll::Ready(result) => return Poll::Ready(result),
+            Poll::Pending if self.sends.is_waiting() => (Waits::Client, self.sends.deadline(self.send_timeout)),
+            Poll::Pending => (Waits::Endpoint, self.reads.deadline(self.timeouts.between_bytes)),
+        };
+        if exchange.poll_gone(cx).is_ready() {
+            return Poll::Ready(Err(Reason::ClientGone));
+        }
+        timer.set(deadline);
+        if timer.poll_expired(cx).is_pending() {
+            return Poll::Pending;
+        }
+        Poll::Ready(Err(match waits {
+            Waits::Client => Reason::SendTimedOut,
+            Waits::Endpoint => Reason::UpstreamBodyTimedOut,
+        }))
+    }
+
+    fn poll_body<E: Exchange>(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut E,
+        answer: &mut Answer,
+    ) -> Poll<Result<(), Reason>> {
+        let input = &mut answer.connection.input;
+        while !self.ended {
+            match self.body.next(input.bytes()) {
+                Err(_) => return Poll::Ready(Err(Reason::UpstreamBodyBroken)),
+                Ok(Step::End) => self.ended = true,
+                Ok(Step::Skip(n)) => input.consume(n),
+                Ok(Step::Data(n)) => match exchange.poll_send(cx, &input.bytes()[..n]) {
+                    Poll::Ready(Ok(taken)) => {
+                        self.body.advance(taken);
+                        input.consume(taken);
+                        self.body_sent += taken as u64;
+                        self.sends.progressed();
+                    }
+                    Poll::Ready(Err(reason)) => return Poll::Ready(Err(reason)),
+                    Poll::Pending => {
+                        self.sends.wait();
+                        return Poll::Pending;
+                    }
+                },
+                Ok(Step::More) => match input.poll_fill(cx, &mut answer.connection.stream, READ_BUFFER_BYTES) {
+                    Poll::Ready(Ok(0) | Err(_)) if !self.body.may_end_now() => {
+                        return Poll::Ready(Err(Reason::UpstreamBodyBroken));
+                    }
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Reason::UpstreamBodyBroken)),
+                    Poll::Ready(Ok(0)) => self.ended = true,
+                    Poll::Ready(Ok(_)) => self.reads.progressed(),
+                    Poll::Pending => return self.poll_flush(cx, exchange),
+                },
+            }
+        }
+        let trailers = self.body.trailers();
+        match exchange.poll_finish(cx, trailers) {
+            Poll::Pending => {
+                self.sends.wait();
+                Poll::Pending
+            }
+            ready => ready,
+        }
+    }
+
+    /// Nothing more to read for now: what the client could have already mustn't wait for it.
+    fn poll_flush<E: Exchange>(&mut self, cx: &mut Context<'_>, exchange: &mut E) -> Poll<Result<(), Reason>> {
+        match exchange.poll_flush(cx) {
+            Poll::Ready(Ok(())) => self.sends.progressed(),
+            Poll::Ready(Err(reason)) => return Poll::Ready(Err(reason)),
+            Poll::Pending => self.sends.wait(),
+        }
+        Poll::Pending
+    }
+}

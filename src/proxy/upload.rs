@@ -1,0 +1,194 @@
+//! The request body on its way to an endpoint, kept within a bound so that another attempt can send it again.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use super::exchange::Exchange;
+use super::headers::encode_trailers;
+use crate::http::head::Fields;
+use crate::http::http1::BodyLength;
+use crate::reason::Reason;
+use crate::upstream::connection::Connection;
+
+/// How much may wait to be written before the client is read again.
+const MAX_WAITING_BYTES: usize = 64 << 10;
+
+/// One request's body over all its attempts.
+pub struct Upload {
+    length: BodyLength,
+    /// What was read from the client so far, while it is within the bound.
+    replay: Option<Vec<u8>>,
+    max_replay: usize,
+    /// How much of `replay` this attempt has sent.
+    replayed: usize,
+    received: u64,
+    /// The client has sent all.
+    ended: bool,
+    trailers: Option<Fields>,
+    /// The end was framed on this attempt.
+    closed: bool,
+    /// Whether the last poll was waiting for the client, not for the endpoint.
+    pub waits_for_client: bool,
+}
+
+/// Whose side an upload failed on.
+#[derive(Debug)]
+pub enum UploadError {
+    Client(Reason),
+    Upstream(io::Error),
+}
+
+impl Upload {
+    pub fn new(length: BodyLength, max_replay: usize) -> Self {
+        let ended = length.is_empty();
+        Self {
+            length,
+            replay: Some(Vec::new()),
+            max_replay,
+            replayed: 0,
+            received: 0,
+            ended,
+            trailers: None,
+            closed: ended,
+            waits_for_client: false,
+        }
+    }
+
+    pub fn length(&self) -> BodyLength {
+        self.length
+    }
+
+    /// Body bytes taken from the client.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Whether another attempt can send the same body.
+    pub fn can_replay(&self) -> bool {
+        self.replay.is_some()
+    }
+
+    /// Goes back to the start for another attempt.
+    pub fn rewind(&mut self) {
+        self.replayed = 0;
+        self.closed = self.length.is_empty();
+    }
+
+    /// Nothing is kept any more: a response has begun.
+    pub fn forget_replay(&mut self) {
+        if self.replay.as_ref().is_some_and(|replay| self.replayed == replay.len()) {
+            self.replay = None;
+        }
+    }
+
+    /// Moves body from the client to the endpoint; ready when all of it, and what waited before it, is written.
+    pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut impl Exchange,
+        upstream: &mut Connection,
+    ) -> Poll<Result<(), UploadError>> {
+        loop {
+            self.waits_for_client = false;
+            if !self.closed && upstream.output.len() < MAX_WAITING_BYTES {
+                match self.poll_take(cx, exchange, upstream) {
+                    Poll::Ready(Ok(())) => continue,
+                    Poll::Ready(Err(reason)) => return Poll::Ready(Err(UploadError::Client(reason))),
+                    Poll::Pending => self.waits_for_client = true,
+                }
+            }
+            if !upstream.output.is_empty() {
+                match upstream.output.poll_write_all(cx, &mut upstream.stream) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(UploadError::Upstream(error))),
+                    Poll::Pending => {
+                        self.waits_for_client = false;
+                        return Poll::Pending;
+                    }
+                }
+                if !self.closed && !self.waits_for_client {
+                    continue;
+                }
+            }
+            return match upstream.stream.poll_flush(cx) {
+                Poll::Ready(Ok(())) if self.closed => Poll::Ready(Ok(())),
+                Poll::Ready(Err(error)) => Poll::Ready(Err(UploadError::Upstream(error))),
+                _ => Poll::Pending,
+            };
+        }
+    }
+
+    /// Frames the next piece into the endpoint's output.
+    fn poll_take(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut impl Exchange,
+        upstream: &mut Connection,
+    ) -> Poll<Result<(), Reason>> {
+        let out = upstream.output.buffer();
+        if let Some(rest) = self.replay.as_ref().and_then(|r| r.get(self.replayed..)).filter(|r| !r.is_empty()) {
+            frame(self.length, rest, out);
+            self.replayed += rest.len();
+            return Poll::Ready(Ok(()));
+        }
+        let piece = if self.ended { 0 } else { std::task::ready!(exchange.poll_body(cx))? };
+        if piece == 0 {
+            if !self.ended {
+                self.ended = true;
+                self.trailers = exchange.take_trailers();
+            }
+            self.closed = true;
+            if self.length == BodyLength::Chunked {
+                out.extend_from_slice(b"0\r\n");
+                encode_trailers(self.trailers.as_ref(), out);
+            }
+            return Poll::Ready(Ok(()));
+        }
+        let data = exchange.body();
+        frame(self.length, data, out);
+        match &mut self.replay {
+            Some(replay) if replay.len() + data.len() <= self.max_replay => {
+                replay.extend_from_slice(data);
+                self.replayed = replay.len();
+            }
+            replay => *replay = None,
+        }
+        self.received += piece as u64;
+        exchange.consume_body(piece);
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn frame(length: BodyLength, data: &[u8], out: &mut Vec<u8>) {
+    if length == BodyLength::Chunked {
+        push_chunk_size(data.len(), out);
+        out.extend_from_slice(data);
+        out.extend_from_slice(b"\r\n");
+    } else {
+        out.extend_from_slice(data);
+    }
+}
+
+/// A chunk's size line: RFC 9112 7.1.
+pub fn push_chunk_size(size: usize, out: &mut Vec<u8>) {
+    let digits = (usize::BITS - size.leading_zeros()).div_ceil(4).max(1);
+    for place in (0..digits).rev() {
+        let digit = (size >> (place * 4)) & 0xf;
+        out.push(b"0123456789abcdef"[digit]);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunk_sizes_are_plain_hexadecimal() {
+        for (size, line) in [(0, "0\r\n"), (9, "9\r\n"), (16, "10\r\n"), (0xabcdef, "abcdef\r\n")] {
+            let mut out = Vec::new();
+            push_chunk_size(size, &mut out);
+            assert_eq!(out, line.as_bytes());
+        }
+    }
+}
