@@ -1,1 +1,177 @@
-//! worker
+//! One core: its runtime, its sockets, its connections and pools.
+//!
+//! A worker owns everything that its requests touch; others reach it only through [`Command`]s.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+
+use crate::access_log::LogBuffer;
+use crate::listener::accept::{Acceptor, Terms};
+use crate::listener::caps::Caps;
+use crate::metrics::{Metrics, WorkerMetrics};
+use crate::proxy::local::{ListenerSeat, Local};
+use crate::snapshot::Snapshot;
+
+/// How often logs are flushed and idle upstream connections looked at.
+const TICK: Duration = Duration::from_millis(500);
+
+/// All that a worker starts with.
+pub struct Seed {
+    pub snapshot: Arc<Snapshot>,
+    pub metrics: WorkerMetrics,
+    /// Interns the labels of listeners that come with a reload.
+    pub labels: Arc<Metrics>,
+    pub log: Option<LogBuffer>,
+    pub caps: Arc<Caps>,
+    pub listeners: Vec<Opening>,
+    pub commands: mpsc::UnboundedReceiver<Command>,
+    /// The same for all workers.
+    pub epoch: std::time::Instant,
+}
+
+/// A listener to serve; `socket` is `None` for one that is being served already.
+pub struct Opening {
+    pub address: SocketAddr,
+    pub socket: Option<std::net::TcpListener>,
+    pub tls: Option<Arc<ServerConfig>>,
+}
+
+/// What a worker is told.
+pub enum Command {
+    /// From the next request on, use this snapshot; serve exactly these listeners, in the snapshot's order.
+    Reload { snapshot: Arc<Snapshot>, listeners: Vec<Opening>, done: oneshot::Sender<()> },
+    /// Take no new connections, finish what is in flight within this time, then end.
+    Drain(Duration),
+}
+
+/// Runs a worker on the current thread until it is drained or its commands end.
+///
+/// # Errors
+/// The runtime or a socket could not be set up.
+pub fn run(seed: Seed) -> io::Result<()> {
+    let runtime = Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default())?;
+    runtime.block_on(Worker::serve(seed))
+}
+
+struct Worker {
+    local: Rc<Local>,
+    labels: Arc<Metrics>,
+    caps: Arc<Caps>,
+    listeners: HashMap<SocketAddr, Served>,
+}
+
+/// A listener being served.
+struct Served {
+    acceptor: Rc<Acceptor>,
+    socket: Rc<TcpListener>,
+    task: JoinHandle<()>,
+}
+
+impl Worker {
+    async fn serve(seed: Seed) -> io::Result<()> {
+        let Seed { snapshot, metrics, labels, log, caps, listeners, mut commands, epoch } = seed;
+        let local = Local::new(Arc::clone(&snapshot), metrics, Arc::clone(&labels), log, epoch);
+        let mut worker = Self { local, labels, caps, listeners: HashMap::new() };
+        worker.open(&snapshot, listeners)?;
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                command = commands.recv() => match command {
+                    Some(Command::Reload { snapshot, listeners, done }) => {
+                        if let Err(error) = worker.open(&snapshot, listeners) {
+                            tracing::error!(%error, "a worker can't serve a new listener");
+                        }
+                        worker.local.swap(snapshot);
+                        // Whoever waited may have given up.
+                        let _ = done.send(());
+                    }
+                    Some(Command::Drain(limit)) => break worker.drain(limit).await,
+                    None => break,
+                },
+                now = tick.tick() => worker.tick(now),
+            }
+        }
+        worker.tick(Instant::now());
+        Ok(())
+    }
+
+    fn tick(&self, now: Instant) {
+        self.local.pool.borrow_mut().sweep(now);
+        if let Some(log) = self.local.log.borrow_mut().as_mut() {
+            log.flush();
+        }
+    }
+
+    /// Serves exactly `openings`. A kept address keeps its socket and its connections; their seat learns its new place.
+    fn open(&mut self, snapshot: &Snapshot, openings: Vec<Opening>) -> io::Result<()> {
+        let mut before = std::mem::take(&mut self.listeners);
+        for (index, opening) in openings.into_iter().enumerate() {
+            let Some(listener) = snapshot.config.listeners.get(index) else { continue };
+            let terms = Terms { listener: Arc::new(listener.clone()), tls: opening.tls };
+            let served = match (before.remove(&opening.address), opening.socket) {
+                (Some(served), _) => {
+                    *served.acceptor.terms.borrow_mut() = terms;
+                    served
+                }
+                (None, Some(socket)) => self.start(opening.address, socket, terms)?,
+                (None, None) => continue,
+            };
+            served.acceptor.seat.index.set(Some(index));
+            self.listeners.insert(opening.address, served);
+        }
+        for (_, served) in before {
+            close(&served);
+            served.acceptor.seat.index.set(None);
+        }
+        Ok(())
+    }
+
+    fn start(&self, address: SocketAddr, socket: std::net::TcpListener, terms: Terms) -> io::Result<Served> {
+        let socket = Rc::new(TcpListener::from_std(socket)?);
+        let metric = self.labels.listener(&address.to_string());
+        let acceptor = Rc::new(Acceptor {
+            local: Rc::clone(&self.local),
+            caps: Arc::clone(&self.caps),
+            seat: Rc::new(ListenerSeat { index: Cell::new(None), metric }),
+            terms: RefCell::new(terms),
+        });
+        let task = tokio::task::spawn_local(Rc::clone(&acceptor).run(Rc::clone(&socket)));
+        Ok(Served { acceptor, socket, task })
+    }
+
+    async fn drain(&mut self, limit: Duration) {
+        for (_, served) in self.listeners.drain() {
+            close(&served);
+        }
+        // Connections just taken must have registered before they are told.
+        tokio::task::yield_now().await;
+        self.local.drain();
+        self.local.pool.borrow_mut().clear();
+        let empty = async {
+            while self.local.open_connections() > 0 {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if timeout(limit, empty).await.is_err() {
+            tracing::warn!(connections = self.local.open_connections(), "drain_timeout is over: connections are cut");
+        }
+    }
+}
+
+fn close(served: &Served) {
+    served.task.abort();
+    served.acceptor.take_queued(&served.socket);
+}

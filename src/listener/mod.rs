@@ -1,1 +1,8 @@
 //! Accept, TLS, and which HTTP.
+//!
+//! Owns sockets and the caps on connections. Hands each connection to `proxy`; never looks into a request.
+
+pub mod accept;
+pub mod caps;
+pub mod connection;
+pub mod socket;

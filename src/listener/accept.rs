@@ -1,0 +1,117 @@
+//! Accepting: one task a listener and worker.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, sleep};
+
+use super::caps::{Caps, Full};
+use super::connection::serve_connection;
+use crate::config;
+use crate::metrics::ConnectionRefusal;
+use crate::proxy::local::{ListenerSeat, Local};
+
+/// How long accepting pauses when descriptors or memory are exhausted: first, and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What a listener's connections are served with; replaced by a reload.
+#[derive(Clone)]
+pub struct Terms {
+    pub listener: Arc<config::Listener>,
+    /// The handshake's settings, on a TLS listener.
+    pub tls: Option<Arc<ServerConfig>>,
+}
+
+/// One worker's part of a listener.
+pub struct Acceptor {
+    pub local: Rc<Local>,
+    pub caps: Arc<Caps>,
+    pub seat: Rc<ListenerSeat>,
+    pub terms: RefCell<Terms>,
+}
+
+impl Acceptor {
+    /// Accepts until the task is dropped.
+    pub async fn run(self: Rc<Self>, socket: Rc<TcpListener>) {
+        let mut pause = FIRST_PAUSE;
+        let mut logged: Option<Instant> = None;
+        loop {
+            match socket.accept().await {
+                Ok((stream, peer)) => {
+                    pause = FIRST_PAUSE;
+                    self.start(stream, peer);
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    self.local.metrics.connection_refused(ConnectionRefusal::AcceptFailed);
+                    if logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+                        logged = Some(Instant::now());
+                        tracing::error!(%error, "accepting pauses: no connection can be taken");
+                    }
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    /// Takes what the kernel has queued already: closing the socket would reset it.
+    pub fn take_queued(self: &Rc<Self>, socket: &TcpListener) {
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        while let std::task::Poll::Ready(Ok((stream, peer))) = socket.poll_accept(&mut cx) {
+            self.start(stream, peer);
+        }
+    }
+
+    fn start(&self, stream: TcpStream, peer: SocketAddr) {
+        let permit = match self.caps.enter(peer.ip()) {
+            Ok(permit) => permit,
+            Err(full) => {
+                return self.local.metrics.connection_refused(match full {
+                    Full::All => ConnectionRefusal::OverCap,
+                    Full::Client => ConnectionRefusal::OverClientCap,
+                });
+            }
+        };
+        let local = Rc::clone(&self.local);
+        let seat = Rc::clone(&self.seat);
+        let terms = self.terms.borrow().clone();
+        tokio::task::spawn_local(async move {
+            local.metrics.connection_opened(seat.metric);
+            let open = Open { local: Rc::clone(&local), seat: Rc::clone(&seat) };
+            serve_connection(local, seat, terms, stream, peer).await;
+            drop((open, permit));
+        });
+    }
+}
+
+/// A connection counted as open.
+struct Open {
+    local: Rc<Local>,
+    seat: Rc<ListenerSeat>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.local.metrics.connection_closed(self.seat.metric);
+    }
+}
+
+/// accept(2): errors already pending on the new connection; the next accept may well succeed.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionReset, HostUnreachable, Interrupted, NetworkUnreachable, PermissionDenied,
+    };
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionReset | HostUnreachable | Interrupted | NetworkUnreachable | PermissionDenied
+    )
+}

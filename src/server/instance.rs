@@ -1,0 +1,433 @@
+//! One running gate: its workers, and what they share.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::Ready;
+use crate::access_log::AccessLog;
+use crate::bind_error::explain_bind_error;
+use crate::config::{self, Config};
+use crate::control;
+use crate::listener::caps::Caps;
+use crate::listener::socket::{Bound, bind};
+use crate::metrics::{EndpointSample, Metrics};
+use crate::snapshot::Snapshot;
+use crate::tls;
+use crate::upstream::Upstream;
+use crate::worker::{self, Command, Opening, Seed};
+
+/// How long a reload waits for each worker to take it over.
+const RELOAD_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why a configuration can't be served.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{0}")]
+    Bind(String),
+    #[error("{0}")]
+    Certificates(String),
+    #[error("the access log can't be opened: {0}")]
+    AccessLog(#[source] io::Error),
+    #[error("the routes can't be compiled: {0}")]
+    Routes(#[from] regex::Error),
+    #[error("no runtime: {0}")]
+    Runtime(#[source] io::Error),
+    /// Reload only: what it names is fixed while the process runs.
+    #[error("{0} can't change while the process runs: restart it")]
+    Fixed(&'static str),
+}
+
+/// A gate: prepared, then running, then drained.
+pub struct Instance {
+    current: Arc<ArcSwap<Snapshot>>,
+    metrics: Arc<Metrics>,
+    log: Option<Arc<AccessLog>>,
+    caps: Arc<Caps>,
+    certificates: Arc<tls::Store>,
+    tickets: Arc<tls::Tickets>,
+    epoch: Instant,
+    count: usize,
+    state: Mutex<State>,
+    status: Mutex<Option<std::net::TcpListener>>,
+    status_address: Option<SocketAddr>,
+    ready: AtomicBool,
+    failed: AtomicBool,
+    failure: Notify,
+    /// Upstreams have changed: names may have to be resolved.
+    reloaded: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// Bound and not yet handed to the workers.
+    bound: Vec<Bound>,
+    addresses: Vec<(SocketAddr, SocketAddr)>,
+    workers: Vec<Worker>,
+}
+
+struct Worker {
+    commands: mpsc::UnboundedSender<Command>,
+    thread: JoinHandle<()>,
+}
+
+impl Instance {
+    /// Binds, loads certificates, opens logs and compiles; starts nothing.
+    ///
+    /// # Errors
+    /// Whatever makes the configuration unservable here and now.
+    pub fn prepare(config: Config) -> Result<Self, StartError> {
+        let count = config.workers.or_else(|| std::thread::available_parallelism().ok()).map_or(1, |n| n.get());
+        let metrics = Metrics::new(count);
+        let certificates = tls::Store::new();
+        certificates.replace(load_certificates(&config, &metrics)?);
+        let tickets = tls::Tickets::new().map_err(|error| StartError::Certificates(error.to_string()))?;
+        let log = config.access_log.as_ref().map(AccessLog::start).transpose().map_err(StartError::AccessLog)?;
+        if let Some(log) = &log {
+            let log = Arc::clone(log);
+            metrics.set_access_log_drops(Box::new(move || log.dropped()));
+        }
+        let mut state = State::default();
+        for listener in &config.listeners {
+            let bound = bind_listener(listener.address, listener.backlog, count)?;
+            state.addresses.push((listener.address, bound.address));
+            state.bound.push(bound);
+        }
+        let status = config.metrics.as_ref().map(|metrics| bind_listener(metrics.address, 128, 1)).transpose()?;
+        let status_address = status.as_ref().map(|bound| bound.address);
+        let caps = Caps::new(&config);
+        let snapshot = Snapshot::build(Arc::new(config), None, &metrics)?;
+        let current = Arc::new(ArcSwap::from_pointee(snapshot));
+        let live = Arc::clone(&current);
+        metrics.set_live(Box::new(move || live_endpoints(&live.load())));
+        Ok(Self {
+            current,
+            metrics,
+            log,
+            caps,
+            certificates,
+            tickets,
+            epoch: Instant::now(),
+            count,
+            state: Mutex::new(state),
+            status: Mutex::new(status.and_then(|mut bound| bound.sockets.pop())),
+            status_address,
+            ready: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            failure: Notify::new(),
+            reloaded: Notify::new(),
+        })
+    }
+
+    /// Prepares and runs a gate in this process, without signals: the control tasks get a thread of their own.
+    ///
+    /// # Errors
+    /// As [`Instance::prepare`].
+    pub fn start(config: Config) -> Result<Arc<Self>, StartError> {
+        let instance = Arc::new(Self::prepare(config)?);
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Runtime)?;
+        runtime.block_on(control::resolve::resolve_all(&instance.upstreams(), Duration::from_secs(3)));
+        instance.start_workers().map_err(StartError::Runtime)?;
+        let weak = Arc::downgrade(&instance);
+        let control = move || {
+            if let Some(instance) = weak.upgrade() {
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = instance.run_control() => {}
+                        () = instance.failed() => {}
+                    }
+                });
+            }
+        };
+        std::thread::Builder::new().name("control".into()).spawn(control).map_err(StartError::Runtime)?;
+        Ok(instance)
+    }
+
+    /// Starts one thread a worker with its sockets.
+    ///
+    /// # Errors
+    /// The kernel gives no thread.
+    pub fn start_workers(&self) -> io::Result<()> {
+        let snapshot = self.current.load_full();
+        let mut state = self.state();
+        let mut bound = std::mem::take(&mut state.bound);
+        for index in 0..self.count {
+            let listeners = self.openings(&snapshot.config, |at| {
+                let bound = bound.get_mut(at)?;
+                Some((bound.address, bound.sockets.pop()))
+            });
+            let (sender, commands) = mpsc::unbounded_channel();
+            let seed = Seed {
+                snapshot: Arc::clone(&snapshot),
+                metrics: self.metrics.worker(index),
+                labels: Arc::clone(&self.metrics),
+                log: self.log.as_ref().map(AccessLog::buffer),
+                caps: Arc::clone(&self.caps),
+                listeners,
+                commands,
+                epoch: self.epoch,
+            };
+            let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+                if let Err(error) = worker::run(seed) {
+                    tracing::error!(%error, "a worker ended");
+                }
+            })?;
+            state.workers.push(Worker { commands: sender, thread });
+        }
+        self.ready.store(true, Relaxed);
+        Ok(())
+    }
+
+    /// The addresses bound, in the configuration's order.
+    pub fn listeners(&self) -> Vec<SocketAddr> {
+        self.state().addresses.iter().map(|(_, bound)| *bound).collect()
+    }
+
+    /// Where `/metrics`, `/healthz` and `/readyz` are answered.
+    pub fn metrics(&self) -> Option<SocketAddr> {
+        self.status_address
+    }
+
+    pub fn ready(&self) -> Ready {
+        Ready { listeners: self.listeners(), metrics: self.status_address, workers: self.count }
+    }
+
+    pub fn upstreams(&self) -> Vec<Arc<Upstream>> {
+        self.current.load().upstreams.clone()
+    }
+
+    /// Replaces the configuration under traffic. Nothing has changed if it fails.
+    ///
+    /// # Errors
+    /// As [`Instance::prepare`], and [`StartError::Fixed`].
+    pub fn reload(&self, config: Config) -> Result<(), StartError> {
+        let result = self.try_reload(config);
+        match result {
+            Ok(()) => self.metrics.reload_succeeded(),
+            Err(_) => self.metrics.reload_failed(),
+        }
+        result
+    }
+
+    pub fn count_failed_reload(&self) {
+        self.metrics.reload_failed();
+    }
+
+    fn try_reload(&self, config: Config) -> Result<(), StartError> {
+        let before = self.current.load_full();
+        if config.workers != before.config.workers {
+            return Err(StartError::Fixed("`workers`"));
+        }
+        if config.access_log != before.config.access_log {
+            return Err(StartError::Fixed("`access_log`"));
+        }
+        if config.metrics != before.config.metrics {
+            return Err(StartError::Fixed("`metrics.address`"));
+        }
+        let mut state = self.state();
+        let certificates = load_certificates(&config, &self.metrics)?;
+        let mut fresh = Vec::new();
+        let mut addresses = Vec::new();
+        for listener in &config.listeners {
+            let kept = state.addresses.iter().find(|(asked, _)| *asked == listener.address);
+            let bound = match kept {
+                Some((_, bound)) => Bound { address: *bound, sockets: Vec::new() },
+                None => bind_listener(listener.address, listener.backlog, self.count)?,
+            };
+            addresses.push((listener.address, bound.address));
+            fresh.push(bound);
+        }
+        let snapshot = Arc::new(Snapshot::build(Arc::new(config), Some(&before), &self.metrics)?);
+        // From here on nothing can fail.
+        self.certificates.replace(certificates);
+        self.caps.set(&snapshot.config);
+        state.addresses = addresses;
+        let mut waits = Vec::new();
+        for worker in &state.workers {
+            let listeners = self.openings(&snapshot.config, |at| {
+                let bound = fresh.get_mut(at)?;
+                Some((bound.address, bound.sockets.pop()))
+            });
+            let (done, taken) = oneshot::channel();
+            let _ = worker.commands.send(Command::Reload { snapshot: Arc::clone(&snapshot), listeners, done });
+            waits.push(taken);
+        }
+        let deadline = Instant::now() + RELOAD_PATIENCE;
+        for mut taken in waits {
+            while matches!(taken.try_recv(), Err(oneshot::error::TryRecvError::Empty)) && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        self.current.store(snapshot);
+        self.reloaded.notify_one();
+        Ok(())
+    }
+
+    /// Goes on accepting for `lame_duck` while `/readyz` says no, then finishes what is in flight, up to `drain_timeout`.
+    pub fn drain(&self) {
+        let config = Arc::clone(&self.current.load().config);
+        self.ready.store(false, Relaxed);
+        if !config.lame_duck.is_zero() {
+            tracing::info!(lame_duck = ?config.lame_duck, "not ready any more");
+            std::thread::sleep(config.lame_duck);
+        }
+        tracing::info!(connections = self.caps.open(), "draining");
+        self.end(config.drain_timeout);
+    }
+
+    /// Drains within `limit` and ends; for a gate started with [`Instance::start`].
+    pub fn shutdown(&self, limit: Duration) {
+        self.ready.store(false, Relaxed);
+        self.end(limit);
+        self.failure.notify_waiters();
+        if let Some(log) = &self.log {
+            log.close();
+        }
+    }
+
+    /// Cuts what is left.
+    pub(super) fn stop(&self) {
+        for worker in &self.state().workers {
+            let _ = worker.commands.send(Command::Drain(Duration::ZERO));
+        }
+    }
+
+    /// Waits for the workers to have ended, and for the last log line to be written.
+    pub(super) fn join(&self) {
+        let workers = std::mem::take(&mut self.state().workers);
+        for worker in workers {
+            let _ = worker.thread.join();
+        }
+        if let Some(log) = &self.log {
+            log.close();
+        }
+    }
+
+    fn end(&self, limit: Duration) {
+        let workers = std::mem::take(&mut self.state().workers);
+        for worker in &workers {
+            let _ = worker.commands.send(Command::Drain(limit));
+        }
+        for worker in workers {
+            let _ = worker.thread.join();
+        }
+    }
+
+    pub(super) fn reopen_logs(&self) {
+        if let Some(log) = &self.log {
+            log.reopen();
+        }
+    }
+
+    /// The metrics endpoint and the resolution of names, for as long as it is polled.
+    pub async fn run_control(&self) {
+        let socket = self.status.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let resolve = async {
+            loop {
+                let upstreams = self.upstreams();
+                let resolve = async {
+                    control::resolve::resolve_all(&upstreams, Duration::from_secs(3)).await;
+                    control::resolve::retry_unresolved(&upstreams).await;
+                    std::future::pending::<()>().await;
+                };
+                tokio::select! {
+                    () = resolve => {}
+                    () = self.reloaded.notified() => {}
+                }
+            }
+        };
+        let status = control::status::serve(socket, &self.metrics, &self.ready);
+        tokio::join!(resolve, status);
+    }
+
+    /// Something without which nothing can be served has failed.
+    pub(super) fn fail(&self) {
+        self.failed.store(true, Relaxed);
+        self.failure.notify_waiters();
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Relaxed)
+    }
+
+    /// Ready when [`Instance::fail`] was called, or a gate of [`Instance::start`] was shut down.
+    pub(super) async fn failed(&self) {
+        let notified = self.failure.notified();
+        if !self.has_failed() {
+            notified.await;
+        }
+    }
+
+    fn openings(
+        &self,
+        config: &Config,
+        mut socket: impl FnMut(usize) -> Option<(SocketAddr, Option<std::net::TcpListener>)>,
+    ) -> Vec<Opening> {
+        let openings = config.listeners.iter().enumerate().filter_map(|(at, listener)| {
+            let (address, socket) = socket(at)?;
+            Some(Opening { address, socket, tls: self.server_config(listener) })
+        });
+        openings.collect()
+    }
+
+    fn server_config(&self, listener: &config::Listener) -> Option<Arc<ServerConfig>> {
+        let tls = listener.tls.as_ref()?;
+        match tls::server_config(tls, Arc::clone(&self.certificates), &self.tickets) {
+            Ok(config) => Some(config),
+            Err(error) => {
+                tracing::error!(%error, "no TLS settings");
+                None
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn bind_listener(address: SocketAddr, backlog: u32, count: usize) -> Result<Bound, StartError> {
+    bind(address, backlog, count).map_err(|error| StartError::Bind(explain_bind_error(address, &error)))
+}
+
+fn live_endpoints(snapshot: &Snapshot) -> Vec<EndpointSample> {
+    let now = Instant::now();
+    let mut samples = Vec::new();
+    for upstream in &snapshot.upstreams {
+        for endpoint in upstream.endpoints().iter() {
+            samples.push(EndpointSample {
+                upstream: Arc::clone(upstream.name()),
+                endpoint: Arc::from(endpoint.name()),
+                in_flight: u64::from(endpoint.in_flight()),
+                ejected: endpoint.is_ejected(now),
+                failures: endpoint.failures_total(),
+                ejections: endpoint.ejections_total(),
+            });
+        }
+    }
+    samples
+}
+
+fn load_certificates(config: &Config, metrics: &Metrics) -> Result<Vec<tls::SiteCertificates>, StartError> {
+    let mut faults = Vec::new();
+    let mut sites = Vec::new();
+    for site in &config.sites {
+        match tls::SiteCertificates::load(site) {
+            Ok(certificates) => sites.push(certificates),
+            Err(error) => faults.push(error.to_string()),
+        }
+    }
+    if !faults.is_empty() {
+        return Err(StartError::Certificates(faults.join("\n")));
+    }
+    metrics.set_certificates(sites.iter().flat_map(tls::SiteCertificates::expiries).collect());
+    Ok(sites)
+}

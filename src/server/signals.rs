@@ -1,0 +1,124 @@
+//! What an operator's signals mean: dependencies on pingora's own meaning end here.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::Instance;
+use crate::config;
+
+/// TERM and QUIT drain, a second one ends at once; INT ends at once; HUP reloads; USR1 reopens logs; WINCH means nothing.
+pub(super) struct Signals {
+    instance: Arc<Instance>,
+    /// The file that a reload reads; `None` where there is none.
+    source: Option<PathBuf>,
+}
+
+impl Signals {
+    pub(super) fn new(instance: Arc<Instance>, source: Option<PathBuf>) -> Self {
+        Self { instance, source }
+    }
+
+    async fn watch(&self) -> std::io::Result<()> {
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut usr1 = signal(SignalKind::user_defined1())?;
+        let mut window = signal(SignalKind::window_change())?;
+        let mut stop = Stop {
+            terminate: signal(SignalKind::terminate())?,
+            quit: signal(SignalKind::quit())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        };
+        notify_supervisor(&[sd_notify::NotifyState::Ready]);
+        loop {
+            tokio::select! {
+                gently = stop.recv() => {
+                    notify_supervisor(&[sd_notify::NotifyState::Stopping]);
+                    if gently {
+                        self.drain(&mut stop).await;
+                    }
+                    return Ok(());
+                }
+                _ = hangup.recv() => self.reload().await,
+                _ = usr1.recv() => {
+                    tracing::info!("reopening logs");
+                    self.instance.reopen_logs();
+                }
+                _ = window.recv() => {}
+                () = self.instance.failed() => return Ok(()),
+            }
+        }
+    }
+
+    async fn drain(&self, stop: &mut Stop) {
+        let instance = Arc::clone(&self.instance);
+        let drained = tokio::task::spawn_blocking(move || instance.drain());
+        tokio::select! {
+            _ = drained => {}
+            _ = stop.recv() => tracing::warn!("a second signal: ending at once"),
+        }
+    }
+
+    async fn reload(&self) {
+        let Some(source) = self.source.clone() else {
+            return tracing::warn!("HUP: there is no configuration file to reload");
+        };
+        let instance = Arc::clone(&self.instance);
+        let reloaded = tokio::task::spawn_blocking(move || match config::load::load(&source) {
+            Ok(loaded) => {
+                for line in loaded.warnings.render(false).lines() {
+                    tracing::warn!("{line}");
+                }
+                instance.reload(loaded.config).map_err(|error| error.to_string())
+            }
+            Err(diagnostics) => {
+                instance.count_failed_reload();
+                Err(diagnostics.render(false))
+            }
+        });
+        match reloaded.await {
+            Ok(Ok(())) => tracing::info!("reloaded"),
+            Ok(Err(error)) => tracing::error!("the reload failed, the old configuration stays in force:\n{error}"),
+            Err(error) => tracing::error!(%error, "the reload's task failed, the old configuration stays in force"),
+        }
+    }
+}
+
+#[async_trait]
+impl ShutdownSignalWatch for Signals {
+    async fn recv(&self) -> ShutdownSignal {
+        if let Err(error) = self.watch().await {
+            tracing::error!(%error, "signals can't be watched");
+            self.instance.fail();
+        }
+        // The workers are drained, or shall be cut; either way nothing is left that pingora would have to wait for.
+        self.instance.stop();
+        ShutdownSignal::FastShutdown
+    }
+}
+
+struct Stop {
+    terminate: Signal,
+    quit: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    /// The next signal that ends the process; `true` for one that lets requests finish.
+    async fn recv(&mut self) -> bool {
+        tokio::select! {
+            _ = self.terminate.recv() => true,
+            _ = self.quit.recv() => true,
+            _ = self.interrupt.recv() => false,
+        }
+    }
+}
+
+/// systemd, if it started us; without it, nothing happens.
+fn notify_supervisor(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "no notification to systemd");
+    }
+}
