@@ -1,0 +1,144 @@
+//! `[[listener]]` → [`Listener`].
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use super::{Checker, headers};
+use crate::config::diagnostic::{Diagnostic, Place};
+use crate::config::file::{ConfigFile, HttpFile, Https, ListenerFile, TlsFile};
+use crate::config::model::{HttpLimits, HttpsRedirect, Listener, Tls};
+use crate::config::value::SecurityHeaders;
+
+impl Checker<'_> {
+    pub(super) fn listeners(&mut self, file: &ConfigFile) -> Vec<Listener> {
+        let mut listeners = Vec::new();
+        let mut bound: HashMap<SocketAddr, Place> = HashMap::new();
+        for listener in &file.listener.items {
+            let checked = self.listener(listener);
+            for address in listener.address.iter().flat_map(|a| &a.items) {
+                self.bind(&mut bound, address.0, address.place);
+                listeners.push(Listener { address: address.0, ..checked.clone() });
+            }
+        }
+        if let Some(metrics) = &file.metrics.0 {
+            self.bind(&mut bound, metrics.address.0, metrics.address.place);
+        }
+        if file.listener.items.is_empty() && file.listener.complete {
+            self.tell(Diagnostic::error("there is no listener"))
+                .help("say where to listen: `[[listener]]` and below it `address = \":80\"`");
+        }
+        self.tls_somewhere(file);
+        listeners
+    }
+
+    fn listener(&mut self, file: &ListenerFile) -> Listener {
+        let tls = file.tls.0.as_ref();
+        if let Some(addresses) = file.address.as_ref().filter(|a| a.items.is_empty() && a.complete) {
+            self.error("the listener has no address", addresses.place, "empty").help("write `address = \":80\"`");
+        }
+        if let (Some(redirect), Some(_)) = (&file.redirect, tls) {
+            self.error("a TLS listener can't redirect to https", redirect.place, "it would redirect to itself")
+                .also(file.tls.place, "TLS is on")
+                .help("put the redirect on a listener without `tls`");
+        }
+        if file.h2c.0 && tls.is_some() {
+            self.warn("`h2c` does nothing on a TLS listener", file.h2c.place, "for plain listeners")
+                .help("HTTP/2 over TLS is on already; `tls = { http2 = false }` turns it off");
+        }
+        let mut response_headers = headers::security_rules(bundle(file), SecurityHeaders::Off);
+        response_headers.extend(headers::rules(&file.response_headers));
+        Listener {
+            address: SocketAddr::from(([0, 0, 0, 0], 0)),
+            tls: tls.map(checked_tls),
+            h2c: file.h2c.0 && tls.is_none(),
+            redirect_https: file.redirect.as_ref().map(|redirect| {
+                let Https = *redirect.to;
+                HttpsRedirect { status: redirect.status.0, port: redirect.port.0 as u16 }
+            }),
+            backlog: file.backlog.0,
+            http: self.http(&file.http),
+            response_headers,
+        }
+    }
+
+    fn http(&mut self, file: &HttpFile) -> HttpLimits {
+        let max_head_bytes = self.buffer(&file.max_head_size, 1 << 10, 1 << 20);
+        let max_target_bytes = self.buffer(&file.max_target_size, 256, 1 << 20);
+        if max_target_bytes > max_head_bytes {
+            self.error("the target may be larger than the head that it stands in", file.max_target_size.place, "")
+                .also(file.max_head_size.place, "smaller");
+        }
+        HttpLimits {
+            head_timeout: file.head_timeout.0,
+            idle_timeout: file.idle_timeout.0,
+            max_requests: u64::from(file.max_requests.0),
+            max_head_bytes,
+            max_fields: file.max_fields.size(),
+            max_target_bytes,
+            min_body_rate: file.min_body_rate.0.map_or(0, |rate| rate.0),
+            body_grace: file.body_grace.0,
+            send_timeout: file.send_timeout.0,
+            max_streams: file.max_streams.0,
+        }
+    }
+
+    /// No address twice. Port 0 is a different one each time.
+    fn bind(&mut self, bound: &mut HashMap<SocketAddr, Place>, address: SocketAddr, place: Place) {
+        if address.port() == 0 {
+            return;
+        }
+        match bound.get(&address) {
+            Some(&first) => {
+                self.error(format!("{address} is listened on twice"), place, "again").also(first, "first here");
+            }
+            None => {
+                bound.insert(address, place);
+            }
+        }
+    }
+
+    /// TLS and certificates need each other, and a redirect to https needs both.
+    fn tls_somewhere(&mut self, file: &ConfigFile) {
+        let tls_listener = file.listener.items.iter().find(|l| l.tls.0.is_some());
+        let certificate = file.site.items.iter().find(|s| !s.certificate.items.is_empty());
+        let all_read = file.site.items.iter().all(|s| s.certificate.complete) && file.site.complete;
+        match (tls_listener, certificate) {
+            (Some(listener), None) if all_read => {
+                self.error("this TLS listener has no certificate to show", listener.tls.place, "no site has one")
+                    .help("give a site `certificate = { chain = \"cert.pem\", key = \"key.pem\" }`");
+            }
+            (None, Some(site)) if file.listener.complete => {
+                self.warn("this certificate is not used", site.certificate.place, "no listener has TLS")
+                    .help("write `tls = true` at a listener");
+            }
+            _ => {}
+        }
+        if tls_listener.is_some() || !file.listener.complete {
+            return;
+        }
+        for redirect in file.listener.items.iter().filter_map(|l| l.redirect.as_ref()) {
+            self.warn("this redirects to https, but no listener has TLS", redirect.place, "").help(
+                "all is well if something in front of Tidegate serves https; else write `tls = true` at a listener",
+            );
+        }
+    }
+}
+
+/// The strongest bundle that a listener sets.
+pub(super) fn strongest_bundle(file: &ConfigFile) -> SecurityHeaders {
+    let bundles = file.listener.items.iter().filter_map(|l| bundle(l));
+    bundles.max_by_key(|b| headers::strength(*b)).unwrap_or(SecurityHeaders::Off)
+}
+
+fn bundle(file: &ListenerFile) -> Option<SecurityHeaders> {
+    file.security_headers.as_ref().map(|b| b.value)
+}
+
+fn checked_tls(file: &TlsFile) -> Tls {
+    Tls {
+        min_version: file.min_version.value,
+        handshake_timeout: file.handshake_timeout.0,
+        http2: file.http2.0,
+        strict_sni: file.strict_sni.0,
+    }
+}

@@ -1,0 +1,191 @@
+//! The file as written → [`Config`]: references, duplicates, what can't work, and what can hardly be meant.
+//!
+//! Every check goes on after a complaint. The [`Config`] that comes out is whole only if no complaint is an error.
+
+mod headers;
+mod listener;
+mod names;
+mod route;
+mod site;
+mod upstream;
+
+use std::path::{Path, PathBuf};
+
+use names::Names;
+
+use super::diagnostic::{Diagnostic, Place, Source, quote};
+use super::file::{ConfigFile, LimitFile};
+use super::model::{AccessLog, Config, Limit, Log, LogOutput, Metrics};
+use super::read::{At, Named};
+use super::value::{ByteSize, FilePath, LogFormatName, Words};
+
+/// Reads a file that a body stands in.
+pub(super) type ReadBody<'a> = dyn FnMut(&Path) -> Result<Vec<u8>, String> + 'a;
+
+/// What the checks share.
+pub(super) struct Checker<'a> {
+    sources: &'a [Source],
+    read_body: &'a mut ReadBody<'a>,
+    complaints: Vec<Diagnostic>,
+}
+
+/// Checks a file with all that it includes. Complaints come in no particular order.
+pub(super) fn check<'a>(
+    file: &ConfigFile,
+    sources: &'a [Source],
+    read_body: &'a mut ReadBody<'a>,
+) -> (Config, Vec<Diagnostic>) {
+    let mut checker = Checker { sources, read_body, complaints: Vec::new() };
+    let config = checker.config(file);
+    (config, checker.complaints)
+}
+
+impl Checker<'_> {
+    fn config(&mut self, file: &ConfigFile) -> Config {
+        let mut upstream_names = Names::new("upstream", &file.upstream, self);
+        let mut limit_names = Names::new("limit", &file.limit, self);
+        let upstreams = self.upstreams(&file.upstream);
+        let limits = self.limits(&file.limit);
+        let listeners = self.listeners(file);
+        let sites = self.sites(file, &mut upstream_names, &mut limit_names);
+        upstream_names.warn_of_unused(self);
+        limit_names.warn_of_unused(self);
+        self.trust(file);
+        Config {
+            workers: file.workers.0,
+            max_connections: file.max_connections.size(),
+            max_connections_per_client: file.max_connections_per_client.as_ref().and_then(|n| n.non_zero()),
+            lame_duck: file.lame_duck.0,
+            drain_timeout: file.drain_timeout.0,
+            trusted_proxies: file.trusted_proxies.items.iter().map(|n| n.0).collect(),
+            listeners,
+            sites,
+            upstreams,
+            limits,
+            metrics: file.metrics.0.as_ref().map(|m| Metrics { address: m.address.0 }),
+            access_log: file.access_log.0.as_ref().map(|log| AccessLog {
+                output: match &*log.output {
+                    LogOutput::File(path) => LogOutput::File(self.resolve(path, log.output.place)),
+                    stream => stream.clone(),
+                },
+                format: log.format.value.clone(),
+            }),
+            log: Log { level: *file.log.level, json: *file.log.format == LogFormatName::Json },
+        }
+    }
+
+    fn limits(&mut self, limits: &Named<LimitFile>) -> Vec<Limit> {
+        let mut checked = Vec::with_capacity(limits.0.len());
+        for (name, limit) in &limits.0 {
+            let Some(limit) = limit else { continue };
+            if let Some(delay) = limit.delay.as_ref().filter(|delay| delay.0 >= limit.burst.0) {
+                self.warn(format!("limit {} never delays a request", quote(name)), delay.place, "")
+                    .help(format!("requests wait from `delay` up to `burst`, which is {}", limit.burst.0));
+            }
+            let Some(rate) = &limit.rate else { continue };
+            checked.push(Limit {
+                name: name.as_str().into(),
+                key: limit.key.value.clone(),
+                rate: rate.value,
+                burst: limit.burst.0,
+                delay: limit.delay.as_ref().map(|delay| delay.0),
+                max_keys: limit.max_keys.size(),
+                status: limit.status.0 as u16,
+                dry_run: limit.dry_run.0,
+            });
+        }
+        checked
+    }
+
+    fn trust(&mut self, file: &ConfigFile) {
+        for network in file.trusted_proxies.items.iter().filter(|n| n.0.prefix_len() == 0) {
+            self.warn("every client is trusted", network.place, "all addresses")
+                .help("any client can then forge its address; name the proxies in front of Tidegate only");
+        }
+    }
+
+    /// Adds an error, to be told more of.
+    fn error(&mut self, title: impl Into<String>, place: Place, label: impl Into<String>) -> Told<'_> {
+        self.tell(Diagnostic::error(title).at(place, label))
+    }
+
+    /// Adds a warning, to be told more of.
+    fn warn(&mut self, title: impl Into<String>, place: Place, label: impl Into<String>) -> Told<'_> {
+        self.tell(Diagnostic::warning(title).at(place, label))
+    }
+
+    fn tell(&mut self, diagnostic: Diagnostic) -> Told<'_> {
+        Told(&mut self.complaints, diagnostic)
+    }
+
+    /// A path as seen from the file that names it.
+    fn resolve(&self, path: &Path, place: Place) -> PathBuf {
+        let directory = self.sources.get(place.source).and_then(|s| s.path.parent());
+        directory.map_or_else(|| path.to_owned(), |directory| directory.join(path))
+    }
+
+    /// A body that stands in place or in a file.
+    fn body(&mut self, body: Option<&At<Words>>, file: Option<&At<FilePath>>) -> Option<Vec<u8>> {
+        match (body, file) {
+            (Some(body), None) => Some(body.0.clone().into_bytes()),
+            (None, None) => None,
+            (Some(body), Some(file)) => {
+                self.error("there are two bodies", file.place, "and here")
+                    .also(body.place, "here")
+                    .help("keep `body` or `file`");
+                None
+            }
+            (None, Some(file)) => {
+                let path = self.resolve(&file.0, file.place);
+                match (self.read_body)(&path) {
+                    Ok(bytes) => Some(bytes),
+                    Err(why) => {
+                        self.error(format!("can't read {}", quote(&path.to_string_lossy())), file.place, why);
+                        None
+                    }
+                }
+            }
+        }
+    }
+
+    /// A buffer's size within bounds; outside of them, the nearer bound and a complaint.
+    fn buffer(&mut self, size: &At<ByteSize>, min: usize, max: usize) -> usize {
+        let bytes = size.bytes();
+        if !(min..=max).contains(&bytes) {
+            let label = format!("{} to {}", in_units(min), in_units(max));
+            self.error(format!("{} is no useful size here", in_units(bytes)), size.place, label);
+        }
+        bytes.clamp(min, max)
+    }
+}
+
+/// A complaint that is added when nothing more is told of it.
+struct Told<'a>(&'a mut Vec<Diagnostic>, Diagnostic);
+
+impl Told<'_> {
+    fn help(mut self, help: impl Into<String>) -> Self {
+        self.1.help = Some(help.into());
+        self
+    }
+
+    fn also(mut self, place: Place, label: impl Into<String>) -> Self {
+        self.1 = self.1.clone().also(place, label);
+        self
+    }
+}
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        self.0.push(self.1.clone());
+    }
+}
+
+/// 65536 → "64k".
+fn in_units(bytes: usize) -> String {
+    match bytes {
+        0 => "0".to_owned(),
+        b if b % (1 << 20) == 0 => format!("{}m", b >> 20),
+        b if b % (1 << 10) == 0 => format!("{}k", b >> 10),
+        b => b.to_string(),
+    }
+}

@@ -1,0 +1,165 @@
+//! `[[site]]` → [`Site`].
+
+use std::collections::HashMap;
+
+use super::{Checker, Names, headers, listener};
+use crate::config::diagnostic::{Diagnostic, Place, quote};
+use crate::config::file::{ConfigFile, CustomReplyFile, SiteFile};
+use crate::config::model::{CertificateFiles, CustomReply, HostPattern, Site};
+use crate::config::read::At;
+use crate::config::value::SecurityHeaders;
+
+/// What sites may claim only once.
+#[derive(Default)]
+struct Claims {
+    hosts: HashMap<HostPattern, Place>,
+    names: HashMap<String, Place>,
+    default: Option<Place>,
+}
+
+impl Checker<'_> {
+    pub(super) fn sites(&mut self, file: &ConfigFile, upstreams: &mut Names, limits: &mut Names) -> Vec<Site> {
+        let mut claims = Claims::default();
+        let outside = listener::strongest_bundle(file);
+        let mut sites = Vec::with_capacity(file.site.items.len());
+        for site in &file.site.items {
+            self.claim(site, site.place, &mut claims);
+            sites.push(self.site(site, site.place, outside, upstreams, limits));
+        }
+        let only_redirects = file.listener.items.iter().all(|l| l.redirect.is_some());
+        if sites.is_empty() && file.site.complete && file.listener.complete && !only_redirects {
+            self.tell(Diagnostic::error("there is no site"))
+                .help("say what to serve: `[[site]]`, and below it a `[[site.route]]` with `path` and `upstream`");
+        }
+        sites
+    }
+
+    fn site(
+        &mut self,
+        file: &SiteFile,
+        place: Place,
+        outside: SecurityHeaders,
+        upstreams: &mut Names,
+        limits: &mut Names,
+    ) -> Site {
+        let hosts: Vec<HostPattern> = file.hosts.items.iter().flat_map(|h| h.0.iter().cloned()).collect();
+        let bundle = file.security_headers.as_ref().map(|b| b.value);
+        let mut response_headers = headers::security_rules(bundle, outside);
+        response_headers.extend(headers::rules(&file.response_headers));
+        if file.route.items.is_empty() && file.route.complete {
+            self.warn("this site has no route", place, "it answers 404 to everything")
+                .help("add a `[[site.route]]` with `path` and `upstream`");
+        }
+        Site {
+            name: site_name(file).into(),
+            default: is_default(file),
+            certificates: self.certificates(file),
+            response_headers,
+            replies: self.custom_replies(&file.reply.items),
+            routes: self.routes(file, bundle.unwrap_or(outside), upstreams, limits),
+            hosts,
+        }
+    }
+
+    fn claim(&mut self, file: &SiteFile, place: Place, claims: &mut Claims) {
+        for host in &file.hosts.items {
+            for pattern in &host.0 {
+                if let Some(&first) = claims.hosts.get(pattern) {
+                    self.error(format!("host {} is served twice", quote(&written(pattern))), host.place, "again")
+                        .also(first, "first here");
+                } else {
+                    claims.hosts.insert(pattern.clone(), host.place);
+                }
+            }
+        }
+        if is_default(file) {
+            let place = if file.default.0 { file.default.place } else { place };
+            match claims.default {
+                Some(first) => {
+                    self.error("two sites serve what no other site names", place, "this one too")
+                        .also(first, "the first")
+                        .help("give one of them `hosts`, and `default = true` to one at most");
+                }
+                None => claims.default = Some(place),
+            }
+        }
+        let name = site_name(file);
+        let place = file.name.as_ref().map_or(place, |n| n.place);
+        match claims.names.get(&name) {
+            // Unnamed sites of one host have been complained about as such.
+            Some(&first) if file.name.is_some() => {
+                self.error(format!("two sites are named {}", quote(&name)), place, "again").also(first, "the first");
+            }
+            Some(_) => {}
+            None => {
+                claims.names.insert(name, place);
+            }
+        }
+    }
+
+    fn certificates(&mut self, file: &SiteFile) -> Vec<CertificateFiles> {
+        let mut certificates: Vec<CertificateFiles> = Vec::new();
+        for certificate in &file.certificate.items {
+            let (Some(chain), Some(key)) = (&certificate.chain, &certificate.key) else { continue };
+            let files =
+                CertificateFiles { chain: self.resolve(&chain.0, chain.place), key: self.resolve(&key.0, key.place) };
+            if certificates.contains(&files) {
+                self.error("the same certificate stands here twice", certificate.place, "again");
+            } else {
+                certificates.push(files);
+            }
+        }
+        certificates
+    }
+
+    fn custom_replies(&mut self, files: &[At<CustomReplyFile>]) -> Vec<CustomReply> {
+        let mut replies = Vec::new();
+        let mut seen: HashMap<u32, Place> = HashMap::new();
+        for file in files {
+            let body = self.body(file.body.as_ref(), file.file.as_ref());
+            if file.body.is_none() && file.file.is_none() && !file.wrong {
+                self.error("this reply has no body", file.place, "").help("write `body` or `file`");
+            }
+            let body = match String::from_utf8(body.unwrap_or_default()) {
+                Ok(body) => body,
+                Err(_) => {
+                    self.error("this body is not UTF-8", file.file.as_ref().map_or(file.place, |f| f.place), "");
+                    continue;
+                }
+            };
+            for status in file.status.iter().flat_map(|s| &s.items) {
+                if let Some(&first) = seen.get(&status.0) {
+                    self.error(format!("two bodies for {}", status.0), status.place, "again").also(first, "the first");
+                }
+                seen.insert(status.0, status.place);
+                replies.push(CustomReply {
+                    status: status.0 as u16,
+                    content_type: file.content_type.0.clone(),
+                    body: body.clone(),
+                });
+            }
+        }
+        replies
+    }
+}
+
+fn is_default(file: &SiteFile) -> bool {
+    file.default.0 || (file.hosts.items.is_empty() && file.hosts.complete)
+}
+
+fn site_name(file: &SiteFile) -> String {
+    match (&file.name, file.hosts.items.first().and_then(|h| h.0.first())) {
+        (Some(name), _) => name.0.clone(),
+        (None, Some(host)) => written(host),
+        (None, None) => "default".to_owned(),
+    }
+}
+
+/// A pattern as a user writes it.
+fn written(pattern: &HostPattern) -> String {
+    match pattern {
+        HostPattern::Exact(host) => host.clone(),
+        HostPattern::LeadingWildcard(tail) => format!("*{tail}"),
+        HostPattern::TrailingWildcard(head) => format!("{head}*"),
+    }
+}

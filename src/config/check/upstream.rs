@@ -1,0 +1,114 @@
+//! `[upstream.NAME]` → [`Upstream`].
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+
+use super::Checker;
+use crate::config::diagnostic::quote;
+use crate::config::file::{EndpointFile, RetryFile, TimeoutsFile, UpstreamFile};
+use crate::config::model::{Ejection, Endpoint, Retry, RetryBudget, RetryOn, Upstream, UpstreamTimeouts};
+use crate::config::read::{At, Many, Named};
+use crate::config::value::RetryCause;
+
+impl Checker<'_> {
+    pub(super) fn upstreams(&mut self, upstreams: &Named<UpstreamFile>) -> Vec<Upstream> {
+        let mut checked = Vec::with_capacity(upstreams.0.len());
+        for (name, file) in &upstreams.0 {
+            let Some(file) = file else { continue };
+            let Some(endpoints) = &file.endpoints else { continue };
+            checked.push(Upstream {
+                name: name.as_str().into(),
+                policy: file.policy.value,
+                endpoints: self.endpoints(name, endpoints),
+                ejection: Ejection {
+                    max_fails: file.max_fails.0,
+                    fail_timeout: file.fail_timeout.0,
+                    min_available: file.min_available.0,
+                },
+                retry: self.retry(file.retry.0.as_ref()),
+                timeouts: timeouts(&file.timeouts),
+                idle_connections: file.idle_connections.size(),
+                host: file.host.0.clone(),
+                max_head_bytes: self.buffer(&file.max_head_size, 1 << 10, 1 << 20),
+                max_fields: file.max_fields.size(),
+            });
+        }
+        checked
+    }
+
+    fn endpoints(&mut self, upstream: &At<String>, files: &At<Many<EndpointFile>>) -> Vec<Endpoint> {
+        let mut endpoints = Vec::with_capacity(files.items.len());
+        let mut seen = HashMap::new();
+        for file in &files.items {
+            let Some(address) = &file.address else { continue };
+            if let Some(&first) = seen.get(&address.0) {
+                self.error(format!("endpoint {} stands here twice", quote(&address.0)), address.place, "again")
+                    .also(first, "the first")
+                    .help("to give it more requests, write `weight`");
+            }
+            seen.insert(&address.0, address.place);
+            endpoints.push(Endpoint {
+                address: address.0.clone(),
+                weight: file.weight.non_zero().unwrap_or(NonZeroU32::MIN),
+                max_conns: file.max_conns.as_ref().and_then(|n| n.non_zero()),
+                backup: file.backup.0,
+                down: file.down.0,
+            });
+        }
+        let name = quote(upstream);
+        if files.items.is_empty() {
+            if files.complete {
+                self.error(format!("upstream {name} has no endpoint"), files.place, "empty")
+                    .help("write `endpoints = [\"host:port\"]`");
+            }
+        } else if files.complete && endpoints.iter().all(|e| e.down) {
+            self.warn(format!("every endpoint of upstream {name} is down"), files.place, "all requests get a 502");
+        } else if files.complete && endpoints.iter().all(|e| e.backup || e.down) {
+            self.warn(format!("upstream {name} has only backup endpoints"), files.place, "no primary one is left")
+                .help("leave `backup` out: without a primary endpoint it changes nothing");
+        }
+        endpoints
+    }
+
+    fn retry(&mut self, file: Option<&RetryFile>) -> Retry {
+        let Some(file) = file else {
+            // Failures go on counting towards ejection, as with nginx's `proxy_next_upstream off`.
+            return Retry { tries: Some(NonZeroU32::MIN), ..Retry::default() };
+        };
+        Retry {
+            on: retry_on(&file.on),
+            tries: file.tries.as_ref().and_then(|n| n.non_zero()),
+            timeout: file.timeout.0.map(|t| t.0),
+            budget: file
+                .budget
+                .0
+                .map(|ratio| RetryBudget { ratio: ratio.0, min_per_second: file.budget_min_per_second.0 }),
+            max_replay_bytes: self.buffer(&file.max_replay_size, 0, 16 << 20),
+        }
+    }
+}
+
+fn retry_on(causes: &Many<RetryCause>) -> RetryOn {
+    let mut on = RetryOn { error: false, timeout: false, ..RetryOn::default() };
+    for cause in &causes.items {
+        match cause.value {
+            RetryCause::Error => on.error = true,
+            RetryCause::Timeout => on.timeout = true,
+            RetryCause::InvalidHeader => on.invalid_header = true,
+            RetryCause::NonIdempotent => on.non_idempotent = true,
+            RetryCause::Status(status) if on.statuses.contains(&status) => {}
+            RetryCause::Status(status) => on.statuses.push(status),
+        }
+    }
+    on
+}
+
+fn timeouts(file: &TimeoutsFile) -> UpstreamTimeouts {
+    UpstreamTimeouts {
+        connect: file.connect.0,
+        response: file.response.0,
+        between_bytes: file.between_bytes.0,
+        idle: file.idle.0,
+        tunnel_idle: file.tunnel_idle.0,
+    }
+}

@@ -1,0 +1,114 @@
+//! The configuration file as written: its tables, keys and defaults.
+//!
+//! Only here does a key stand: the reader, the schema and the reference are made from these declarations. What a key
+//! means together with others is `check`'s concern.
+
+mod limit;
+mod listener;
+mod site;
+mod upstream;
+
+pub(crate) use limit::LimitFile;
+pub(crate) use listener::{HttpFile, Https, ListenerFile, TlsFile};
+pub(crate) use site::{
+    Condition, CustomReplyFile, HeaderRulesFile, ReplyFile, RouteFile, SiteFile,
+};
+pub(crate) use upstream::{EndpointFile, RetryFile, TimeoutsFile, UpstreamFile};
+
+use super::model::{LogFormat, LogLevel, LogOutput};
+use super::read::{Many, Named, Switch};
+use super::table::table;
+use super::value::{Delay, ListenAddress, LogFormatName, Network, Number, Pattern, Workers};
+
+table! {
+    /// The keys outside of every table. They stand above the first `[table]` of the file.
+    ///
+    /// ```toml
+    /// include = "conf.d/*.toml"
+    /// workers = "auto"
+    /// trusted_proxies = ["10.0.0.0/8"]
+    /// ```
+    pub(crate) struct ConfigFile {
+        /// More files to read: paths relative to this file, whose last part may hold `*` and `?` (then in the order of
+        /// their names). They may add listeners, sites, upstreams and limits, and include others.
+        include: Many<Pattern> = [],
+        /// Threads that serve requests. `"auto"` is one a usable core: CPU affinity and the container's quota count.
+        workers: Workers = "auto",
+        /// Client connections over all listeners. Further ones are closed at once, and counted.
+        max_connections: Number<1, 16_777_216> = 16384,
+        /// Client connections from one address (IPv6: from one /64). Without it there is no such cap.
+        max_connections_per_client: Number<1, 16_777_216>,
+        /// After TERM: how long new connections are still accepted while `/readyz` already says 503, so that a load
+        /// balancer in front can notice.
+        lame_duck: Delay = "0s",
+        /// After TERM: the longest wait for requests in flight. Then they are cut off.
+        drain_timeout: Delay = "30s",
+        /// Peers whose `X-Forwarded-For` and `X-Request-Id` are believed: the proxies in front of Tidegate. The client is
+        /// the last address from the right that isn't one of them.
+        trusted_proxies: Many<Network> = [],
+        /// Addresses to listen on.
+        listener: Many<ListenerFile> = [],
+        /// Hosts and their routes.
+        site: Many<SiteFile> = [],
+        /// Groups of endpoints, by name.
+        upstream: Named<UpstreamFile> = {},
+        /// Rate limits, by name.
+        limit: Named<LimitFile> = {},
+        /// The metrics listener: `true`, or a table.
+        metrics: Switch<MetricsFile> = false,
+        /// The access log: `false` for none, or a table.
+        access_log: Switch<AccessLogFile> = true,
+        /// The event log on stderr.
+        log: LogFile = {},
+    }
+}
+
+impl ConfigFile {
+    /// The keys that an included file may have.
+    pub(crate) const INCLUDED_KEYS: &[&str] = &["include", "listener", "site", "upstream", "limit"];
+}
+
+table! {
+    /// Prometheus metrics on a listener of their own: `/metrics`, and `/livez` and `/readyz` for health checks.
+    ///
+    /// ```toml
+    /// [metrics]
+    /// address = "127.0.0.1:9900"
+    /// ```
+    pub(crate) struct MetricsFile {
+        /// Where to listen. Keep it from the public.
+        address: ListenAddress = "127.0.0.1:9900",
+    }
+}
+
+table! {
+    /// One line a request.
+    ///
+    /// ```toml
+    /// [access_log]
+    /// output = "/var/log/tidegate/access.log"
+    /// format = "combined"
+    /// ```
+    pub(crate) struct AccessLogFile {
+        /// `"stdout"`, `"stderr"`, or a file, which USR1 opens anew.
+        output: LogOutput = "stdout",
+        /// `"json"`, `"combined"` (nginx's, byte for byte), or a template in which `{field}` is a field of the JSON form.
+        format: LogFormat = "json",
+    }
+}
+
+table! {
+    /// What happens to Tidegate itself: starts, reloads, ejections, errors. On stderr.
+    ///
+    /// ```toml
+    /// [log]
+    /// level = "warn"
+    /// format = "json"
+    /// ```
+    pub(crate) struct LogFile {
+        /// The least important events that are written.
+        level: LogLevel = "info",
+        /// `"text"` for people, `"json"` for machines.
+        format: LogFormatName = "text",
+    }
+}

@@ -1,0 +1,111 @@
+//! How much memory a configuration may come to use: a rough upper bound, told before it is needed.
+
+use super::model::Config;
+
+/// A part of the worst case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryShare {
+    /// Whose it is, and how it comes about: "limit api: 1048576 keys of 16 B".
+    pub what: String,
+    pub bytes: u64,
+}
+
+/// The worst case, part by part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorstCase {
+    pub shares: Vec<MemoryShare>,
+}
+
+impl WorstCase {
+    /// All shares together, in bytes.
+    pub fn total(&self) -> u64 {
+        self.shares.iter().fold(0, |sum, share| sum.saturating_add(share.bytes))
+    }
+}
+
+/// What a configuration may use at worst, when every client is as costly as it is allowed to be.
+///
+/// It assumes that `max_connections` clients are connected at once and all have a request in flight, over HTTP/2 where a
+/// listener speaks it; that each of these keeps the largest body for a replay; that every limit is full; and that each
+/// worker (one a core, unless configured) keeps all the idle connections to every endpoint that it may. It leaves out
+/// what doesn't grow with load: the program itself, routes, certificates, log buffers and metrics.
+pub fn worst_case_memory(config: &Config) -> WorstCase {
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let workers = config.workers.map_or(cores, |n| n.get()) as u64;
+    let connections = config.max_connections as u64;
+    let http2 = config.listeners.iter().any(|l| l.h2c || l.tls.as_ref().is_some_and(|tls| tls.http2));
+    let (version, each) = if http2 { ("HTTP/2", HTTP2_CONNECTION) } else { ("HTTP/1", HTTP1_CONNECTION) };
+    let mut shares = vec![MemoryShare {
+        what: format!("clients: {connections} {version} connections of {} KiB", each >> 10),
+        bytes: connections.saturating_mul(each),
+    }];
+    let replay = config.upstreams.iter().filter(|u| u.retry.tries.is_none_or(|tries| tries.get() > 1));
+    let replay = replay.map(|u| u.retry.max_replay_bytes as u64).max().unwrap_or(0);
+    if replay > 0 {
+        shares.push(MemoryShare {
+            what: format!("retries: {connections} request bodies of {} KiB", replay.div_ceil(1 << 10)),
+            bytes: connections.saturating_mul(replay),
+        });
+    }
+    for upstream in &config.upstreams {
+        let idle = workers * upstream.endpoints.len() as u64 * upstream.idle_connections as u64;
+        shares.push(MemoryShare {
+            what: format!("upstream {}: {idle} idle connections of {} KiB", upstream.name, IDLE_CONNECTION >> 10),
+            bytes: idle.saturating_mul(IDLE_CONNECTION),
+        });
+    }
+    for limit in &config.limits {
+        shares.push(MemoryShare {
+            what: format!("limit {}: {} keys of {LIMIT_KEY} B", limit.name, limit.max_keys),
+            bytes: (limit.max_keys as u64).saturating_mul(LIMIT_KEY),
+        });
+    }
+    shares.push(MemoryShare {
+        what: format!("workers: {workers} threads of {} MiB", WORKER >> 20),
+        bytes: workers * WORKER,
+    });
+    WorstCase { shares }
+}
+
+/// An HTTP/1 connection with a request in flight: head and relay buffers both ways, TLS state.
+const HTTP1_CONNECTION: u64 = 64 << 10;
+
+/// An HTTP/2 connection with its windows full.
+const HTTP2_CONNECTION: u64 = 256 << 10;
+
+/// A connection without a request.
+const IDLE_CONNECTION: u64 = 2 << 10;
+
+/// A slot of a limiter's store.
+const LIMIT_KEY: u64 = 16;
+
+/// A thread's stack, runtime, buffers and metric cells.
+const WORKER: u64 = 4 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Listener, Site, Tls, Upstream};
+    use super::*;
+
+    #[test]
+    fn the_worst_case_adds_clients_retries_idle_connections_and_keys() {
+        let mut config = Config::empty();
+        config.workers = std::num::NonZeroUsize::new(2);
+        config.max_connections = 1000;
+        config.listeners = vec![Listener::plain(([127, 0, 0, 1], 80).into())];
+        config.upstreams = vec![Upstream::to("a", ["127.0.0.1:1", "127.0.0.1:2"])];
+        config.sites = vec![Site::any().forward_to(0)];
+        let plain = worst_case_memory(&config);
+        let bytes: Vec<u64> = plain.shares.iter().map(|s| s.bytes).collect();
+        assert_eq!(bytes, [1000 * (64 << 10), 1000 * (64 << 10), 2 * 2 * 256 * 2048, 2 * (4 << 20)]);
+        config.listeners[0].tls = Some(Tls::default());
+        assert_eq!(worst_case_memory(&config).total(), plain.total() + 1000 * (192 << 10));
+    }
+
+    #[test]
+    fn absurd_numbers_do_not_overflow() {
+        let mut config = Config::empty();
+        config.max_connections = usize::MAX;
+        assert!(worst_case_memory(&config).total() > 0);
+    }
+}

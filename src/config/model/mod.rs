@@ -1,0 +1,88 @@
+//! The checked values. Whoever has a [`Config`] need not check again.
+
+mod limit;
+mod listener;
+mod site;
+mod upstream;
+
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+pub use limit::{Limit, LimitKey, Rate};
+pub use listener::{HttpLimits, HttpsRedirect, Listener, Tls, TlsVersion};
+pub use site::{Action, CertificateFiles, CustomReply, HeaderMatch, HeaderRule, HostPattern, PathMatch, Route, Site};
+pub use upstream::{Ejection, Endpoint, Policy, Retry, RetryBudget, RetryOn, Upstream, UpstreamHost, UpstreamTimeouts};
+
+/// A whole checked configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Worker threads; `None` is one a usable core (cgroup quota and affinity honored).
+    pub workers: Option<NonZeroUsize>,
+    /// Downstream connections over all listeners and workers; further ones are closed at once and counted.
+    pub max_connections: usize,
+    /// Downstream connections from one client address (IPv6: one /64). `None` is no cap.
+    pub max_connections_per_client: Option<NonZeroU32>,
+    /// After TERM, how long to go on accepting while `/readyz` already says 503. Default 0.
+    pub lame_duck: Duration,
+    /// After TERM, the longest wait for requests in flight. Default 30 s.
+    pub drain_timeout: Duration,
+    /// Peers whose X-Forwarded-For and X-Request-Id are believed. Default: none.
+    pub trusted_proxies: Vec<IpNet>,
+    pub listeners: Vec<Listener>,
+    pub sites: Vec<Site>,
+    pub upstreams: Vec<Upstream>,
+    pub limits: Vec<Limit>,
+    pub metrics: Option<Metrics>,
+    pub access_log: Option<AccessLog>,
+    pub log: Log,
+}
+
+/// The metrics listener.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metrics {
+    pub address: SocketAddr,
+}
+
+/// The access log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccessLog {
+    pub output: LogOutput,
+    pub format: LogFormat,
+}
+
+/// Where log lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogOutput {
+    Stdout,
+    Stderr,
+    File(PathBuf),
+}
+
+/// How an access record is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Json,
+    /// nginx's `combined`, byte for byte.
+    Combined,
+    /// Text with `{field}` places; the fields are those of the JSON form.
+    Template(String),
+}
+
+/// The event log (state changes, warnings, errors) on stderr.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Log {
+    pub level: LogLevel,
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}

@@ -1,0 +1,162 @@
+//! Upstreams: endpoints, how one is chosen, when another is tried.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A named group of endpoints.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Upstream {
+    pub name: Arc<str>,
+    pub policy: Policy,
+    pub endpoints: Vec<Endpoint>,
+    pub ejection: Ejection,
+    pub retry: Retry,
+    pub timeouts: UpstreamTimeouts,
+    /// Idle connections kept for each endpoint by each worker. Default 256.
+    pub idle_connections: usize,
+    /// What the Host field says to the upstream.
+    pub host: UpstreamHost,
+    /// Response head bounds. Defaults 32 KiB and 100 fields.
+    pub max_head_bytes: usize,
+    pub max_fields: usize,
+}
+
+/// How an endpoint is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// nginx `least_conn`, over all workers.
+    LeastConn,
+    /// nginx's smooth weighted round robin, over all workers.
+    RoundRobin,
+}
+
+/// The Host field sent upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpstreamHost {
+    /// The request's host, as nginx's `Host $host` in the guide. Default.
+    Request,
+    /// The endpoint's address as configured (nginx's own default).
+    Endpoint,
+    Fixed(String),
+}
+
+/// One `endpoints = […]` entry. A name that resolves to several addresses becomes several live endpoints.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Endpoint {
+    /// `host:port` as written.
+    pub address: String,
+    /// Default 1.
+    pub weight: NonZeroU32,
+    /// Attempts in flight at once over all workers; `None` is no cap.
+    pub max_conns: Option<NonZeroU32>,
+    /// Used only when no primary qualifies.
+    pub backup: bool,
+    /// Never used.
+    pub down: bool,
+}
+
+/// Passive ejection (nginx's max_fails and fail_timeout).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ejection {
+    /// 0 is off. Default 1, as in nginx.
+    pub max_fails: u32,
+    /// Default 10 s, as in nginx.
+    pub fail_timeout: Duration,
+    /// Share of the primaries below which no further one is ejected, 0.0 to 1.0. Default 0.5; 0.0 is nginx's way.
+    pub min_available: f64,
+}
+
+/// When another endpoint is tried.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Retry {
+    /// nginx `proxy_next_upstream`. Connect errors are always retried unless `tries` is 1.
+    pub on: RetryOn,
+    /// Attempts in all; `None` is one for each endpoint that isn't down (nginx).
+    pub tries: Option<NonZeroU32>,
+    /// From the first attempt, no retry starts after this. `None` is no bound. Default 60 s.
+    pub timeout: Option<Duration>,
+    /// Retries may be this share of requests; `None` is no budget. Default 0.2 with at least 3 a second.
+    pub budget: Option<RetryBudget>,
+    /// How much of a request body is kept for a replay. Default 64 KiB.
+    pub max_replay_bytes: usize,
+}
+
+/// Failures that let another endpoint be tried, and that count towards ejection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RetryOn {
+    /// Connect or transport error, connection closed before the head. Default true.
+    pub error: bool,
+    /// Connect or response timeout. Default true.
+    pub timeout: bool,
+    /// A response that can't be parsed. Default false (it counts as a failure all the same).
+    pub invalid_header: bool,
+    /// Of 500, 502, 503, 504, 403, 404, 429. Default none.
+    pub statuses: Vec<u16>,
+    /// POST, LOCK and PATCH too, after they were sent. Default false.
+    pub non_idempotent: bool,
+}
+
+/// So that retries can't multiply an outage.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RetryBudget {
+    pub ratio: f64,
+    pub min_per_second: u32,
+}
+
+/// Deadlines towards an upstream.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct UpstreamTimeouts {
+    /// Default 5 s.
+    pub connect: Duration,
+    /// From the request sent to the end of the response head. Default 60 s.
+    pub response: Duration,
+    /// Between two reads of the response body, or two writes of the request. Default 60 s.
+    pub between_bytes: Duration,
+    /// An idle pooled connection is closed after this. Default 60 s.
+    pub idle: Duration,
+    /// After an upgrade (WebSocket), without a byte either way. Default 1 h.
+    pub tunnel_idle: Duration,
+}
+
+impl Default for UpstreamTimeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            response: Duration::from_secs(60),
+            between_bytes: Duration::from_secs(60),
+            idle: Duration::from_secs(60),
+            tunnel_idle: Duration::from_secs(3600),
+        }
+    }
+}
+
+impl Default for Ejection {
+    fn default() -> Self {
+        Self { max_fails: 1, fail_timeout: Duration::from_secs(10), min_available: 0.5 }
+    }
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            on: RetryOn::default(),
+            tries: None,
+            timeout: Some(Duration::from_secs(60)),
+            budget: Some(RetryBudget::default()),
+            max_replay_bytes: 64 << 10,
+        }
+    }
+}
+
+impl Default for RetryOn {
+    fn default() -> Self {
+        Self { error: true, timeout: true, invalid_header: false, statuses: Vec::new(), non_idempotent: false }
+    }
+}
+
+impl Default for RetryBudget {
+    fn default() -> Self {
+        Self { ratio: 0.2, min_per_second: 3 }
+    }
+}

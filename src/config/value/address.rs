@@ -1,0 +1,265 @@
+//! Addresses: where to listen, where endpoints are, whom to trust.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use ipnet::IpNet;
+use serde_json::Value as Json;
+
+use super::{Complaint, Text, string_schema};
+use crate::config::diagnostic::quote;
+use crate::config::model::UpstreamHost;
+
+/// An address to bind: ":8080" is port 8080 on every IPv4 address. Port 0 lets the system choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ListenAddress(pub(crate) SocketAddr);
+
+impl Text for ListenAddress {
+    const DEFINITION: Option<&'static str> = Some("ListenAddress");
+    const EXPECTED: &'static str = "an address such as \"0.0.0.0:80\"";
+
+    fn parse(text: &str) -> Result<Self, Complaint> {
+        let wrong = |help: String| Err(Complaint::is_not(text, "an address to listen on").help(help));
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, port),
+            Some(_) => return wrong(format!("write an IPv6 address in brackets, with a port: \"[{text}]:80\"")),
+            None if text.bytes().all(|b| b.is_ascii_digit()) && !text.is_empty() => {
+                return wrong(format!("write \":{text}\" for this port on every IPv4 address"));
+            }
+            None => return wrong(format!("a port is missing: \"{text}:80\"")),
+        };
+        let port = if port == "0" { 0 } else { parse_port(port).ok_or_else(|| bad_port(text))? };
+        let ip = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+            Some(v6) => v6.parse().map(IpAddr::V6).ok(),
+            None if host.is_empty() => Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            None => host.parse().map(IpAddr::V4).ok(),
+        };
+        match ip {
+            Some(ip) => Ok(Self(SocketAddr::new(ip, port))),
+            None if host == "localhost" => wrong(format!("write \"127.0.0.1:{port}\" or \"[::1]:{port}\"")),
+            None => wrong("it takes an IP address, not a name: \"0.0.0.0:80\", \"[::]:80\" or \":80\"".to_owned()),
+        }
+    }
+
+    fn json() -> Json {
+        string_schema(
+            "An IP address and a port. \":80\" is port 80 on every IPv4 address, \"[::]:80\" on every IPv6 address.",
+            &[":8080", "0.0.0.0:80", "[::]:80", "127.0.0.1:80"],
+        )
+    }
+}
+
+/// `host:port` of an endpoint; the port is always there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EndpointAddress(pub(crate) String);
+
+impl Text for EndpointAddress {
+    const DEFINITION: Option<&'static str> = Some("EndpointAddress");
+    const EXPECTED: &'static str = "an address such as \"backend-1:8052\"";
+
+    fn parse(text: &str) -> Result<Self, Complaint> {
+        let wrong = |help: String| Err(Complaint::is_not(text, "an endpoint").help(help));
+        if let Some(rest) = text.strip_prefix("http://") {
+            let address = rest.split('/').next().unwrap_or(rest);
+            return wrong(format!("leave the scheme out: \"{address}\""));
+        }
+        if text.starts_with("https://") {
+            return wrong("endpoints speak plain HTTP; TLS towards them is not supported".to_owned());
+        }
+        if text.starts_with("unix:") || text.starts_with('/') {
+            return wrong("unix sockets are not supported; use host:port".to_owned());
+        }
+        if let Some(at) = text.find('/') {
+            return wrong(format!("leave the path out: \"{}\"", &text[..at]));
+        }
+        let (host, port) = split_port(text);
+        let port = match port {
+            Some(port) => parse_port(port).ok_or_else(|| bad_port(text))?,
+            None => 80,
+        };
+        if let Some(v6) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+            return match v6.parse::<Ipv6Addr>() {
+                Ok(ip) => Ok(Self(format!("[{ip}]:{port}"))),
+                Err(_) => wrong("what stands in the brackets is no IPv6 address".to_owned()),
+            };
+        }
+        if host.contains(':') {
+            return wrong(format!("write an IPv6 address in brackets: \"[{text}]:80\""));
+        }
+        if !is_host_name(host) {
+            return wrong("write \"host:port\", \"10.0.0.1:8080\" or \"[::1]:8080\"".to_owned());
+        }
+        Ok(Self(format!("{}:{port}", host.to_ascii_lowercase())))
+    }
+
+    fn json() -> Json {
+        string_schema(
+            "A host name or IP address and a port; without one, port 80. IPv6 addresses stand in brackets.",
+            &["backend-1:8052", "10.0.0.1:8080", "[2001:db8::1]:8080"],
+        )
+    }
+}
+
+/// Addresses that a rule speaks of: one, or a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Network(pub(crate) IpNet);
+
+impl Text for Network {
+    const DEFINITION: Option<&'static str> = Some("Network");
+    const EXPECTED: &'static str = "a network such as \"10.0.0.0/8\"";
+
+    fn parse(text: &str) -> Result<Self, Complaint> {
+        if let Ok(ip) = text.parse::<IpAddr>() {
+            return Ok(Self(IpNet::from(ip)));
+        }
+        match text.parse::<IpNet>() {
+            Ok(network) if network.addr() == network.network() => Ok(Self(network)),
+            Ok(network) => Err(Complaint::new(format!("{} has bits set past its prefix", quote(text)))
+                .help(format!("write \"{}\" for the network, or the address alone", network.trunc()))),
+            Err(_) => {
+                Err(Complaint::is_not(text, "a network").help("write it like \"10.0.0.0/8\" or \"2001:db8::/32\""))
+            }
+        }
+    }
+
+    fn json() -> Json {
+        string_schema(
+            "An IP address, or a network with its prefix length.",
+            &["10.0.0.0/8", "192.0.2.7", "2001:db8::/32"],
+        )
+    }
+}
+
+/// The Host field sent upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HostHeader(pub(crate) UpstreamHost);
+
+impl Text for HostHeader {
+    const DEFINITION: Option<&'static str> = None;
+    const EXPECTED: &'static str = "\"request\", \"endpoint\" or a host name";
+
+    fn parse(text: &str) -> Result<Self, Complaint> {
+        let help = match text {
+            "request" => return Ok(Self(UpstreamHost::Request)),
+            "endpoint" => return Ok(Self(UpstreamHost::Endpoint)),
+            "$host" | "$http_host" => "write \"request\" for the request's host",
+            "$proxy_host" => "write \"endpoint\" for the endpoint's address",
+            _ => "write \"request\", \"endpoint\", or the host itself",
+        };
+        let (host, port) = split_port(text);
+        let v6 = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+        let valid_host = v6.map_or_else(|| is_host_name(host), |v6| v6.parse::<Ipv6Addr>().is_ok());
+        if !valid_host || port.is_some_and(|p| parse_port(p).is_none()) {
+            return Err(Complaint::is_not(text, "a host").help(help));
+        }
+        Ok(Self(UpstreamHost::Fixed(text.to_owned())))
+    }
+
+    fn json() -> Json {
+        string_schema(
+            "\"request\", \"endpoint\", or the host to send, with its port if it has one.",
+            &["request", "endpoint", "app.internal"],
+        )
+    }
+}
+
+/// Splits at the last colon, unless it stands inside brackets or is one of several.
+fn split_port(text: &str) -> (&str, Option<&str>) {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') && (!host.contains(':') || host.ends_with(']')) => (host, Some(port)),
+        _ => (text, None),
+    }
+}
+
+/// 1 to 65535, digits only.
+fn parse_port(text: &str) -> Option<u16> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten().filter(|port| *port != 0)
+}
+
+fn bad_port(text: &str) -> Complaint {
+    Complaint::new(format!("{} has no valid port", quote(text))).label("1 to 65535")
+}
+
+/// Whether a resolver may be asked for it: letters, digits, `-`, `_` and dots (RFC 1123 2.1; `_` is common in Docker).
+pub(super) fn is_host_name(host: &str) -> bool {
+    let label =
+        |l: &str| !l.is_empty() && l.len() <= 63 && l.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    let relative = host.strip_suffix('.').unwrap_or(host);
+    host.len() <= 253 && relative.split('.').all(label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::assert_parses;
+    use super::*;
+
+    #[test]
+    fn listen_addresses_are_ip_and_port() {
+        assert_parses(
+            |a: ListenAddress| a.0.to_string(),
+            &[
+                (":8080", "0.0.0.0:8080".to_owned()),
+                ("127.0.0.1:80", "127.0.0.1:80".to_owned()),
+                ("[::]:80", "[::]:80".to_owned()),
+                ("[::1]:443", "[::1]:443".to_owned()),
+                ("127.0.0.1:0", "127.0.0.1:0".to_owned()),
+            ],
+            &[
+                ("80", "\"80\" is not an address to listen on"),
+                ("", "\"\" is not an address to listen on"),
+                ("::1", "\"::1\" is not an address to listen on"),
+                ("localhost:80", "\"localhost:80\" is not an address to listen on"),
+                ("0.0.0.0:99999", "\"0.0.0.0:99999\" has no valid port"),
+                ("0.0.0.0:+80", "\"0.0.0.0:+80\" has no valid port"),
+            ],
+        );
+    }
+
+    #[test]
+    fn endpoints_get_port_80_when_they_name_none() {
+        assert_parses(
+            |a: EndpointAddress| a.0,
+            &[
+                ("backend-1:8052", "backend-1:8052".to_owned()),
+                ("App_1", "app_1:80".to_owned()),
+                ("10.0.0.1", "10.0.0.1:80".to_owned()),
+                ("[::1]", "[::1]:80".to_owned()),
+                ("[2001:DB8::1]:8080", "[2001:db8::1]:8080".to_owned()),
+            ],
+            &[
+                ("http://a:1/", "\"http://a:1/\" is not an endpoint"),
+                ("https://a", "\"https://a\" is not an endpoint"),
+                ("a/b", "\"a/b\" is not an endpoint"),
+                ("unix:/run/x", "\"unix:/run/x\" is not an endpoint"),
+                ("::1", "\"::1\" is not an endpoint"),
+                ("[zz]:80", "\"[zz]:80\" is not an endpoint"),
+                ("a b:80", "\"a b:80\" is not an endpoint"),
+                ("", "\"\" is not an endpoint"),
+                ("a:", "\"a:\" has no valid port"),
+                ("a:http", "\"a:http\" has no valid port"),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_network_may_be_a_single_address() {
+        assert_parses(
+            |n: Network| n.0.to_string(),
+            &[("10.0.0.0/8", "10.0.0.0/8".to_owned()), ("::1", "::1/128".to_owned())],
+            &[("10.0.0.1/8", "\"10.0.0.1/8\" has bits set past its prefix"), ("local", "\"local\" is not a network")],
+        );
+    }
+
+    #[test]
+    fn the_host_field_is_the_requests_the_endpoints_or_fixed() {
+        let fixed = |h: &str| UpstreamHost::Fixed(h.to_owned());
+        assert_parses(
+            |h: HostHeader| h.0,
+            &[
+                ("request", UpstreamHost::Request),
+                ("endpoint", UpstreamHost::Endpoint),
+                ("app.internal:81", fixed("app.internal:81")),
+            ],
+            &[("$host", "\"$host\" is not a host"), ("a b", "\"a b\" is not a host"), ("a:x", "\"a:x\" is not a host")],
+        );
+    }
+}

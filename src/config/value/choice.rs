@@ -1,0 +1,108 @@
+//! Closed sets of words. An unknown one gets the nearest and the whole list.
+
+use serde_json::{Value as Json, json};
+
+use super::{Complaint, Text};
+use crate::config::diagnostic::{nearest, quote};
+use crate::config::model::{LogLevel, Policy, TlsVersion};
+
+/// `choice!` maps words to the values of a type, one to one.
+macro_rules! choice {
+    ($type:ty, $what:literal { $($word:literal => $value:expr),+ $(,)? }) => {
+        impl Text for $type {
+            const DEFINITION: Option<&'static str> = None;
+            const EXPECTED: &'static str = $what;
+
+            fn parse(text: &str) -> Result<Self, Complaint> {
+                match text {
+                    $($word => Ok($value),)+
+                    _ => Err(unknown(text, $what, &[$($word),+])),
+                }
+            }
+
+            fn json() -> Json {
+                json!({ "enum": [$($word),+] })
+            }
+        }
+    };
+}
+
+/// Which bundle of security fields is set on responses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SecurityHeaders {
+    Off,
+    Guide,
+    Strict,
+}
+
+/// A failure after which another endpoint is tried, in nginx's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RetryCause {
+    Error,
+    Timeout,
+    InvalidHeader,
+    NonIdempotent,
+    Status(u16),
+}
+
+/// The form of an event log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormatName {
+    Text,
+    Json,
+}
+
+choice!(Policy, "a policy" { "least_conn" => Policy::LeastConn, "round_robin" => Policy::RoundRobin });
+
+choice!(TlsVersion, "a TLS version" { "1.2" => TlsVersion::Tls12, "1.3" => TlsVersion::Tls13 });
+
+choice!(LogLevel, "a log level" {
+    "error" => LogLevel::Error,
+    "warn" => LogLevel::Warn,
+    "info" => LogLevel::Info,
+    "debug" => LogLevel::Debug,
+});
+
+choice!(LogFormatName, "a form of log line" { "text" => LogFormatName::Text, "json" => LogFormatName::Json });
+
+choice!(SecurityHeaders, "a set of security headers" {
+    "off" => SecurityHeaders::Off,
+    "guide" => SecurityHeaders::Guide,
+    "strict" => SecurityHeaders::Strict,
+});
+
+choice!(RetryCause, "a cause for a retry" {
+    "error" => RetryCause::Error,
+    "timeout" => RetryCause::Timeout,
+    "invalid_header" => RetryCause::InvalidHeader,
+    "non_idempotent" => RetryCause::NonIdempotent,
+    "http_500" => RetryCause::Status(500),
+    "http_502" => RetryCause::Status(502),
+    "http_503" => RetryCause::Status(503),
+    "http_504" => RetryCause::Status(504),
+    "http_403" => RetryCause::Status(403),
+    "http_404" => RetryCause::Status(404),
+    "http_429" => RetryCause::Status(429),
+});
+
+fn unknown(text: &str, what: &str, words: &[&str]) -> Complaint {
+    let complaint =
+        Complaint::new(format!("{} is not {what}", quote(text))).label(format!("known are: {}", words.join(", ")));
+    match nearest(text, words.iter().copied()) {
+        Some(near) => complaint.help(format!("did you mean \"{near}\"?")),
+        None => complaint,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_word_gets_the_nearest_and_the_list() {
+        let complaint = Policy::parse("least_con").unwrap_err();
+        assert_eq!(complaint.title, "\"least_con\" is not a policy");
+        assert_eq!(complaint.label, "known are: least_conn, round_robin");
+        assert_eq!(complaint.help.as_deref(), Some("did you mean \"least_conn\"?"));
+    }
+}

@@ -1,0 +1,100 @@
+//! Values as people write them: parsed once, typed from then on.
+//!
+//! Each is a [`Text`]: what may be written, what it means, and what to say when it is neither. Pure functions from a
+//! string; places are the reader's concern.
+
+mod address;
+mod choice;
+mod duration;
+mod field;
+mod host;
+mod number;
+mod path;
+mod plain;
+mod size;
+
+use serde_json::{Value as Json, json};
+
+use super::diagnostic::quote;
+
+pub(crate) use address::{EndpointAddress, HostHeader, ListenAddress, Network};
+pub(crate) use choice::{LogFormatName, RetryCause, SecurityHeaders};
+pub(crate) use duration::{Delay, Timeout};
+pub(crate) use field::{ContentType, FieldName, FieldValue, RuleFieldName};
+pub(crate) use host::HostName;
+pub(crate) use number::{Flag, Number, Share, Workers};
+pub(crate) use path::PathText;
+pub(crate) use plain::{FilePath, MethodName, Name, Pattern, RedirectStatus, RedirectTarget, Words};
+pub(crate) use size::{ByteSize, OffOr};
+
+/// A value that is written as a string.
+pub(crate) trait Text: Sized {
+    /// Its name in the schema's `$defs`; `None` writes the schema out at each key.
+    const DEFINITION: Option<&'static str>;
+    /// For "expected …, found a table".
+    const EXPECTED: &'static str;
+    /// A number may be written without quotes.
+    const BARE_NUMBER: bool = false;
+    /// `true` and `false` may be written without quotes.
+    const BARE_BOOLEAN: bool = false;
+
+    fn parse(text: &str) -> Result<Self, Complaint>;
+
+    /// What may be written, as JSON Schema.
+    fn json() -> Json;
+}
+
+/// What is wrong with a value: the problem, a label beside the caret, and the remedy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Complaint {
+    pub(crate) title: String,
+    pub(crate) label: String,
+    pub(crate) help: Option<String>,
+}
+
+impl Complaint {
+    pub(crate) fn new(title: impl Into<String>) -> Self {
+        Self { title: title.into(), label: String::new(), help: None }
+    }
+
+    /// `"5 parsecs" is not a duration`
+    pub(crate) fn is_not(text: &str, what: &str) -> Self {
+        Self::new(format!("{} is not {what}", quote(text)))
+    }
+
+    pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = label.into();
+        self
+    }
+
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// The schema of a string with examples.
+fn string_schema(description: &str, examples: &[&str]) -> Json {
+    json!({ "type": "string", "description": description, "examples": examples })
+}
+
+/// `f` parses every one of `good` to what stands beside it and refuses every one of `bad` with what stands beside it.
+#[cfg(test)]
+fn assert_parses<T: Text, V: PartialEq + std::fmt::Debug>(
+    value: impl Fn(T) -> V,
+    good: &[(&str, V)],
+    bad: &[(&str, &str)],
+) {
+    for (text, expected) in good {
+        match T::parse(text) {
+            Ok(parsed) => assert_eq!(value(parsed), *expected, "{text}"),
+            Err(complaint) => panic!("{text}: {complaint:?}"),
+        }
+    }
+    for (text, title) in bad {
+        match T::parse(text) {
+            Ok(_) => panic!("{text} was taken"),
+            Err(complaint) => assert_eq!(complaint.title, *title, "{text}"),
+        }
+    }
+}
