@@ -1,0 +1,49 @@
+//! `tidegate check`: every error of a file in one go, or what serving it would take.
+
+use super::config_path::ConfigPath;
+use super::{FAILED, OK};
+use crate::config::{self, Action, Config};
+
+/// Prints `ok` with a summary, or every error. Returns the exit code.
+pub(super) fn check(config: &ConfigPath) -> u8 {
+    let Some(loaded) = config.load() else { return FAILED };
+    println!("ok: {}", config.path().display());
+    print!("{}", summarize(&loaded.config));
+    OK
+}
+
+/// What the file sets up, a line a kind, and the memory it may take at worst.
+fn summarize(config: &Config) -> String {
+    let mut text = String::new();
+    let mut line = |what: &str, value: String| text.push_str(&format!("  {what:<12} {value}\n"));
+    for listener in &config.listeners {
+        let kind = match (&listener.tls, listener.redirect_https) {
+            (Some(tls), _) if tls.http2 => "TLS, HTTP/2 and HTTP/1.1",
+            (Some(_), _) => "TLS, HTTP/1.1",
+            (None, Some(_)) => "plain, redirects to https",
+            (None, None) => "plain, HTTP/1.1",
+        };
+        line("listener", format!("{} ({kind})", listener.address));
+    }
+    let routes: usize = config.sites.iter().map(|site| site.routes.len()).sum();
+    line("sites", format!("{} with {}", config.sites.len(), count(routes, "route")));
+    for (index, upstream) in config.upstreams.iter().enumerate() {
+        let forwards = |action: &Action| matches!(action, Action::Forward { upstream } if *upstream == index);
+        let used = config.sites.iter().flat_map(|site| &site.routes).filter(|route| forwards(&route.action)).count();
+        let endpoints = count(upstream.endpoints.len(), "endpoint");
+        line("upstream", format!("{}: {endpoints}, used by {}", upstream.name, count(used, "route")));
+    }
+    for limit in &config.limits {
+        let rate = format!("{} in {:?}", limit.rate.requests, limit.rate.per);
+        let dry_run = if limit.dry_run { ", dry run" } else { "" };
+        line("limit", format!("{}: {rate}, burst {}{dry_run}", limit.name, limit.burst));
+    }
+    let metrics = config.metrics.as_ref().map_or_else(|| "off".to_owned(), |metrics| metrics.address.to_string());
+    line("metrics", metrics);
+    line("memory", format!("at most about {} MiB", config::worst_case_memory(config).div_ceil(1 << 20)));
+    text
+}
+
+fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}

@@ -1,0 +1,51 @@
+//! Which configuration file a verb works on, and reading it with its complaints on stderr.
+
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use crate::config::load::{self, Loaded};
+
+/// Where Tidegate looks when nothing names a file.
+pub(super) const DEFAULT_PATH: &str = "/etc/tidegate/tidegate.toml";
+const VARIABLE: &str = "TIDEGATE_CONFIG";
+
+/// `-c FILE`, else `TIDEGATE_CONFIG`, else [`DEFAULT_PATH`].
+#[derive(Debug, clap::Args)]
+pub(super) struct ConfigPath {
+    /// Configuration file
+    #[arg(short = 'c', long = "config", value_name = "FILE", env = VARIABLE, default_value = DEFAULT_PATH)]
+    path: PathBuf,
+}
+
+impl ConfigPath {
+    /// The same choice for a path that was not an argument of a verb.
+    pub(super) fn or_default(path: Option<PathBuf>) -> Self {
+        let path = path.or_else(|| std::env::var_os(VARIABLE).map(PathBuf::from));
+        Self { path: path.unwrap_or_else(|| DEFAULT_PATH.into()) }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads and checks the file. Warnings go to stderr; so does every error, and then there is nothing to go on with.
+    pub(super) fn load(&self) -> Option<Loaded> {
+        match load::load(&self.path) {
+            Ok(loaded) => {
+                if !loaded.warnings.is_empty() {
+                    eprintln!("{}", loaded.warnings.render(color()).trim_end());
+                }
+                Some(loaded)
+            }
+            Err(errors) => {
+                eprintln!("{}", errors.render(color()).trim_end());
+                None
+            }
+        }
+    }
+}
+
+/// Whether stderr is a terminal whose user has nothing against color (no-color.org).
+pub(super) fn color() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
