@@ -1,0 +1,69 @@
+# `make` lists the targets. The work is done by cargo and by the scripts in scripts/.
+
+SHELL   := /bin/sh
+CARGO   ?= cargo
+# What `make demo` builds and starts: release, or dev for a quick build.
+PROFILE ?= release
+# Flags for the demo, for example DEMO_FLAGS="--http 127.0.0.1:8081".
+DEMO_FLAGS ?=
+
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+BINARY      = $(TARGET_DIR)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/tidegate
+
+# What `tidegate -V` and tidegate_build_info say of a release. Not set for dev builds, which would be made anew for it.
+ifeq ($(PROFILE),release)
+demo release: export TIDEGATE_COMMIT = $(or $(shell git rev-parse --short=12 HEAD 2>/dev/null),unknown)
+demo release: export TIDEGATE_RUSTC = $(shell rustc --version)
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test build release check lint fmt unit blocks bench image deny clean needs-build needs-test
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: needs-build ## build, then start backends and Tidegate in front of them; Ctrl-C stops
+	$(CARGO) build --locked --profile $(PROFILE) --bin tidegate
+	@exec $(BINARY) demo $(DEMO_FLAGS)
+
+test: needs-test lint unit blocks ## install what the tests need, then format check, clippy, tests, README blocks
+
+build: needs-build ## build for development
+	$(CARGO) build --locked
+
+release: needs-build ## build the binary that is shipped: target/release/tidegate
+	$(CARGO) build --locked --release --bin tidegate
+
+check: needs-build lint ## format check and clippy, warnings are errors
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	shellcheck scripts/* .ci/run
+
+fmt: ## format the code
+	$(CARGO) fmt
+
+unit: # every test of the crate
+	$(CARGO) test --locked
+
+blocks: # the README's command blocks, against a demo that really runs
+	scripts/readme-blocks README.md
+
+bench: needs-build ## run the benchmarks
+	$(CARGO) bench --locked
+
+deny: ## check licenses, advisories and sources of all dependencies (cargo install cargo-deny)
+	$(CARGO) deny check
+
+image: ## build the container image tidegate:latest
+	docker build --build-arg COMMIT=$$(git rev-parse --short=12 HEAD) --tag tidegate:latest .
+
+clean: ## remove what was built
+	$(CARGO) clean
+
+needs-build:
+	@scripts/install-needs build
+
+needs-test:
+	@scripts/install-needs build test
