@@ -67,7 +67,9 @@ impl ReverseProxy {
 
     /// What the flags say, as a configuration file.
     fn configuration(&self) -> String {
-        let mut text = format!("[[listener]]\naddress = {}\n", quote(&listening(&self.from)));
+        // Keys outside of every table come first.
+        let mut text = if self.access_log { String::new() } else { "access_log = false\n\n".to_owned() };
+        text.push_str(&format!("[[listener]]\naddress = {}\n", quote(&self.from)));
         if self.tls_cert.is_some() {
             text.push_str("tls = true\n");
         }
@@ -93,11 +95,6 @@ impl ReverseProxy {
         }
         text
     }
-}
-
-/// `:8080` listens on every IPv4 address.
-fn listening(address: &str) -> String {
-    if address.starts_with(':') { format!("0.0.0.0{address}") } else { address.to_owned() }
 }
 
 /// `:3000` is this machine; a URL with `http://` in front is what people paste.
@@ -134,7 +131,8 @@ mod tests {
         assert_eq!(config.listeners[0].address, "0.0.0.0:8080".parse().unwrap());
         assert_eq!(config.upstreams[0].endpoints[0].address, "127.0.0.1:3000");
         assert_eq!(config.upstreams[0].policy, Policy::LeastConn);
-        assert!(config.sites[0].default && config.limits.is_empty() && config.metrics.is_none());
+        assert!(config.sites[0].default && config.limits.is_empty());
+        assert!(config.metrics.is_none() && config.access_log.is_none());
     }
 
     #[test]

@@ -40,8 +40,7 @@ impl Setup {
     /// What is running, and five lines to try, as one block of text.
     pub(super) fn welcome(&self, demo: &Demo, backends: &[Backend]) -> String {
         let Demo { http, https, metrics } = demo;
-        let file = self.file();
-        let file = file.display();
+        let (file, log) = (self.file(), self.directory.path().join(ACCESS_LOG));
         let behaviors = ["answers at once", "takes 150 ms", "hangs up on every third request"];
         let mut text = format!(
             "\nTidegate demo: one process, three backends, and Tidegate in front of them\n\n  \
@@ -50,7 +49,11 @@ impl Setup {
         for (backend, behavior) in backends.iter().zip(behaviors) {
             text.push_str(&format!("  backend {:<7} {}  {behavior}\n", backend.name, backend.address));
         }
-        text.push_str(&format!("  configuration   {file}\n\nTry, in another terminal:\n"));
+        text.push_str(&format!(
+            "  configuration   {}\n  access log      {}\n\nTry, in another terminal:\n",
+            file.display(),
+            log.display()
+        ));
         for (what, line) in lines_to_try(demo) {
             text.push_str(&format!("\n  # {what}\n  {line}\n"));
         }
@@ -91,7 +94,7 @@ fn lines_to_try(demo: &Demo) -> [(&'static str, String); 5] {
 fn configuration(demo: &Demo, backends: &[Backend], directory: &Path) -> String {
     let Demo { http, https, metrics } = demo;
     let quote = |path: PathBuf| toml::Value::String(path.to_string_lossy().into_owned()).to_string();
-    let (chain, key) = (quote(directory.join(CHAIN)), quote(directory.join(KEY)));
+    let [chain, key, log] = [CHAIN, KEY, ACCESS_LOG].map(|name| quote(directory.join(name)));
     let endpoints: Vec<String> = backends.iter().map(|backend| format!("\"{}\"", backend.address)).collect();
     let endpoints = endpoints.join(", ");
     format!(
@@ -132,6 +135,9 @@ endpoints = [{endpoints}]
 
 [metrics]
 address = "{metrics}"
+
+[access_log]
+output = {log}
 "#
     )
 }
@@ -144,6 +150,7 @@ fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
 const FILE: &str = "tidegate.toml";
 const CHAIN: &str = "cert.pem";
 const KEY: &str = "key.pem";
+const ACCESS_LOG: &str = "access.log";
 
 #[cfg(test)]
 mod tests {
