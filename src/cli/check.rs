@@ -3,10 +3,18 @@
 use super::config_path::ConfigPath;
 use super::{FAILED, OK};
 use crate::config::{self, Action, Config};
+use crate::tls::SiteCertificates;
 
-/// Prints `ok` with a summary, or every error. Returns the exit code.
+/// Prints `ok` with a summary, or every error: of the file, or, if it has none, of the certificates that it names.
 pub(super) fn check(config: &ConfigPath) -> u8 {
     let Some(loaded) = config.load() else { return FAILED };
+    let sites = loaded.config.sites.iter();
+    let faults: Vec<String> =
+        sites.filter_map(|site| SiteCertificates::load(site).err()).map(|fault| format!("error: {fault}")).collect();
+    if !faults.is_empty() {
+        eprintln!("{}", faults.join("\n"));
+        return FAILED;
+    }
     println!("ok: {}", config.path().display());
     print!("{}", summarize(&loaded.config));
     OK
@@ -15,7 +23,7 @@ pub(super) fn check(config: &ConfigPath) -> u8 {
 /// What the file sets up, a line a kind, and the memory it may take at worst.
 fn summarize(config: &Config) -> String {
     let mut text = String::new();
-    let mut line = |what: &str, value: String| text.push_str(&format!("  {what:<12} {value}\n"));
+    let mut line = |what: &str, value: String| text.push_str(&format!("  {what:<10} {value}\n"));
     for listener in &config.listeners {
         let kind = match (&listener.tls, listener.redirect_https) {
             (Some(tls), _) if tls.http2 => "TLS, HTTP/2 and HTTP/1.1",
@@ -34,16 +42,33 @@ fn summarize(config: &Config) -> String {
         line("upstream", format!("{}: {endpoints}, used by {}", upstream.name, count(used, "route")));
     }
     for limit in &config.limits {
-        let rate = format!("{} in {:?}", limit.rate.requests, limit.rate.per);
+        let rate = limit.rate;
+        let unit = match rate.per.as_secs() {
+            1 => "second".to_owned(),
+            60 => "minute".to_owned(),
+            3600 => "hour".to_owned(),
+            _ => format!("{:?}", rate.per),
+        };
         let dry_run = if limit.dry_run { ", dry run" } else { "" };
-        line("limit", format!("{}: {rate}, burst {}{dry_run}", limit.name, limit.burst));
+        line("limit", format!("{}: {} a {unit}, burst {}{dry_run}", limit.name, rate.requests, limit.burst));
     }
     let metrics = config.metrics.as_ref().map_or_else(|| "off".to_owned(), |metrics| metrics.address.to_string());
     line("metrics", metrics);
-    line("memory", format!("at most about {} MiB", config::worst_case_memory(config).div_ceil(1 << 20)));
+    let worst = config::worst_case_memory(config);
+    line("memory", format!("at worst about {}, beside the program itself", size(worst.total())));
+    for share in &worst.shares {
+        line("", format!("{:>9}  {}", size(share.bytes), share.what));
+    }
     text
 }
 
 fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..0x10_0000 => format!("{} KiB", bytes.div_ceil(1 << 10)),
+        _ => format!("{} MiB", bytes.div_ceil(1 << 20)),
+    }
 }

@@ -135,7 +135,7 @@ impl NginxForms {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 fine or drained, 1 `check` found errors or `healthcheck` no ready server, 2 wrong usage,
-            78 `run` can't start with this configuration.
+            71 the system refused what the server needs, 78 `run` can't start with this configuration.
 Signals:    TERM, QUIT drain; INT ends at once; a second TERM or INT ends at once; HUP reloads; USR1 reopens logs.";
 
 #[cfg(test)]

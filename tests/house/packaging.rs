@@ -39,7 +39,9 @@ fn the_systemd_unit_keeps_what_the_server_relies_on() {
 fn packaging_calls_verbs_that_exist() {
     let verb = Regex::new(r#"/usr/bin/tidegate"?,? "?([a-z-]+)"#).unwrap();
     let texts = [read("deploy/tidegate.service"), read("Dockerfile")].concat();
-    let verbs: Vec<&str> = verb.captures_iter(&texts).map(|c| c.get(1).unwrap().as_str()).collect();
+    let lines: Vec<&str> = texts.lines().filter(|line| !line.starts_with('#')).collect();
+    let lines = lines.join("\n");
+    let verbs: Vec<&str> = verb.captures_iter(&lines).map(|c| c.get(1).unwrap().as_str()).collect();
     assert_eq!(verbs, ["run", "healthcheck"]);
     for verb in verbs {
         assert!(tidegate(&[verb, "--help"]).status.success(), "{verb}");

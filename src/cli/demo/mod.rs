@@ -31,33 +31,36 @@ pub(super) struct Demo {
 
 impl Demo {
     pub(super) fn perform(self) -> u8 {
-        if let Err(lines) = self.find_conflicts() {
-            eprintln!("{lines}");
-            return CONFIG;
-        }
-        match self.serve() {
-            Ok(code) => code,
-            Err(error) => {
+        match self.find_conflicts() {
+            Ok(demo) => demo.serve().unwrap_or_else(|error| {
                 eprintln!("the demo could not start: {error:#}");
                 FAILED
+            }),
+            Err(lines) => {
+                eprintln!("{lines}");
+                CONFIG
             }
         }
     }
 
-    /// Before anything starts: a line for each address that can't be had, with the flag that moves it.
-    fn find_conflicts(&self) -> Result<(), String> {
-        let wanted = [("--http", self.http), ("--https", self.https), ("--metrics", self.metrics)];
+    /// Before anything starts: the addresses with their ports (0 lets the system choose), or a line for each that can't
+    /// be had, with the flag that moves it.
+    fn find_conflicts(mut self) -> Result<Self, String> {
+        let wanted = [("--http", &mut self.http), ("--https", &mut self.https), ("--metrics", &mut self.metrics)];
         let mut held = Vec::new();
         let mut lines = Vec::new();
         for (flag, address) in wanted {
-            match TcpListener::bind(address) {
-                Ok(listener) => held.push(listener),
+            match TcpListener::bind(*address).and_then(|listener| Ok((listener.local_addr()?, listener))) {
+                Ok((bound, listener)) => {
+                    *address = bound;
+                    held.push(listener);
+                }
                 Err(error) => {
-                    lines.push(format!("{}\n  to move it: {flag} ADDRESS", explain_bind_error(address, &error)));
+                    lines.push(format!("{}\n  to move it: {flag} ADDRESS", explain_bind_error(*address, &error)));
                 }
             }
         }
-        if lines.is_empty() { Ok(()) } else { Err(format!("{}\nnothing was started", lines.join("\n"))) }
+        if lines.is_empty() { Ok(self) } else { Err(format!("{}\nnothing was started", lines.join("\n"))) }
     }
 
     fn serve(&self) -> anyhow::Result<u8> {
@@ -71,8 +74,8 @@ impl Demo {
         log::start(&loaded.config.log);
         let welcome = setup.welcome(self, &backends);
         let code = server::run(loaded.config, Some(setup.file()), move |_| println!("{welcome}"));
-        if code == CONFIG {
-            return Ok(CONFIG);
+        if code != OK {
+            return Ok(code);
         }
         println!("\nThe tide is out: the demo has stopped, and has left nothing behind.");
         Ok(OK)
