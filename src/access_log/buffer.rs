@@ -53,7 +53,12 @@ impl LogBuffer {
         if self.lines.is_empty() {
             return;
         }
-        let Ok(empty) = self.spares.try_recv() else { return };
+        if let Ok(empty) = self.spares.try_recv() {
+            self.hand_over(empty);
+        }
+    }
+
+    fn hand_over(&mut self, empty: Vec<u8>) {
         let lines = mem::replace(&mut self.lines, empty);
         let batch = Batch { lines, count: mem::take(&mut self.count), home: self.home.clone() };
         match self.log.queue.try_send(Message::Lines(batch)) {
@@ -73,7 +78,10 @@ impl LogBuffer {
 
 impl Drop for LogBuffer {
     fn drop(&mut self) {
-        self.flush();
+        // The last lines go even if the writer is behind: there is no further one to make room for.
+        if !self.lines.is_empty() {
+            self.hand_over(Vec::new());
+        }
         self.log.shared.dropped.fetch_add(self.count, Relaxed);
     }
 }

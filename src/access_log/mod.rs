@@ -61,7 +61,7 @@ impl AccessLog {
         LogBuffer::new(Arc::clone(self))
     }
 
-    /// Has the writer open the file's path again, after what it has been handed so far. For USR1.
+    /// Has the writer open the file's path again before its next write. For USR1.
     pub fn reopen(&self) {
         self.shared.reopen.store(true, Relaxed);
         self.wake();

@@ -1,8 +1,12 @@
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process;
+use std::process::{self, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use chrono::DateTime;
 
 use super::stamp::Stamp;
 use super::*;
@@ -299,4 +303,67 @@ fn a_file_that_cannot_be_opened_is_named() {
     let config = config::AccessLog { output: LogOutput::File("/nowhere/access.log".into()), format: LogFormat::Json };
     let error = AccessLog::start(&config).err().unwrap();
     assert!(error.to_string().contains("/nowhere/access.log"), "{error}");
+}
+
+/// Starts nginx as it comes, sends it a request as it stands, and returns its `combined` line. `None` without nginx.
+fn line_of_nginx(request: &[u8]) -> Option<String> {
+    let scratch = Scratch::new();
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dir = scratch.0.display();
+    let config = format!(
+        "daemon off; master_process off; pid {dir}/pid; error_log stderr; events {{}} http {{ access_log {dir}/access.log \
+         combined; client_body_temp_path {dir}/b; proxy_temp_path {dir}/p; fastcgi_temp_path {dir}/f; uwsgi_temp_path \
+         {dir}/u; scgi_temp_path {dir}/s; server {{ listen {address}; location / {{ return 200 hello; }} }} }}"
+    );
+    let config_path = scratch.0.join("nginx.conf");
+    fs::write(&config_path, config).unwrap();
+    let path = format!("{}:/usr/sbin:/usr/local/sbin", std::env::var("PATH").unwrap_or_default());
+    let mut nginx = Command::new("nginx");
+    nginx.env("PATH", path).arg("-p").arg(&scratch.0).arg("-c").arg(config_path).stderr(Stdio::null());
+    let mut nginx = nginx.spawn().ok()?;
+    let mut stream = None;
+    eventually(|| {
+        stream = TcpStream::connect(address).ok();
+        stream.is_some()
+    });
+    let mut stream = stream.unwrap();
+    stream.write_all(request).unwrap();
+    stream.read_to_end(&mut Vec::new()).unwrap();
+    let read = || fs::read_to_string(scratch.log()).unwrap_or_default();
+    eventually(|| read().ends_with('\n'));
+    nginx.kill().unwrap();
+    nginx.wait().unwrap();
+    Some(read())
+}
+
+#[test]
+fn combined_is_what_nginx_writes_for_the_same_request() {
+    let here = Record { client: "127.0.0.1".parse().unwrap(), bytes_sent: 5, user_agent: None, ..record() };
+    let full = Record {
+        target: b"/a%20b?x=\"\\\xc3\xa9",
+        referer: Some(b"\"r\\\xff"),
+        user_agent: Some(b"agent \"x\"\t1"),
+        user: Some(b"an\"n"),
+        ..here
+    };
+    let request = |record: &Record<'_>, fields: &[u8]| {
+        [b"GET ", record.target, b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n", fields, b"\r\n"].concat()
+    };
+    // The credentials are those of `an"n` with the password `x`.
+    let fields = b"Referer: \"r\\\xff\r\nUser-Agent: agent \"x\"\t1\r\nAuthorization: Basic YW4ibjp4\r\n";
+    let empty = Record { referer: Some(b""), user_agent: Some(b""), ..here };
+    for (record, request) in [
+        (full, request(&full, fields)),
+        (here, request(&here, b"")),
+        (empty, request(&empty, b"Referer:\r\nUser-Agent: \r\n")),
+    ] {
+        let Some(theirs) = line_of_nginx(&request) else {
+            eprintln!("nginx is not installed: skipped");
+            return;
+        };
+        let (date, rest) = theirs.split_once('[').unwrap().1.split_once(']').unwrap();
+        let time = DateTime::parse_from_str(date, "%d/%b/%Y:%H:%M:%S %z").unwrap();
+        assert!(rest.starts_with(" \"GET "), "{theirs}");
+        assert_eq!(line(LogFormat::Combined, &Record { time: time.into(), ..record }), theirs);
+    }
 }
