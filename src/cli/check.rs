@@ -9,8 +9,11 @@ use crate::tls::SiteCertificates;
 pub(super) fn check(config: &ConfigPath) -> u8 {
     let Some(loaded) = config.load() else { return FAILED };
     let sites = loaded.config.sites.iter();
-    let faults: Vec<String> =
-        sites.filter_map(|site| SiteCertificates::load(site).err()).map(|fault| format!("error: {fault}")).collect();
+    let faults: Vec<String> = sites
+        .filter_map(|site| SiteCertificates::load(site).err())
+        .flatten()
+        .map(|fault| format!("error: {fault}"))
+        .collect();
     if !faults.is_empty() {
         eprintln!("{}", faults.join("\n"));
         return FAILED;

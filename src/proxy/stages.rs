@@ -66,7 +66,7 @@ fn find_site(cx: &mut RequestContext) -> Result<(), Refusal> {
 
 /// RFC 9110 15.5.20. A client that named a host in its handshake gets that certificate's sites only.
 fn refuse_misdirected(cx: &RequestContext) -> Result<(), Refusal> {
-    let Some(sni) = cx.connection.tls.as_ref().and_then(|tls| tls.sni.as_deref()) else { return Ok(()) };
+    let Some(sni) = cx.connection.tls.as_ref().and_then(|tls| tls.server_name.as_deref()) else { return Ok(()) };
     let snapshot = &cx.snapshot;
     let named = snapshot.router.site(sni.as_bytes());
     if named == cx.site || snapshot.share_certificate(named, cx.site) {

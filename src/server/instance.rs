@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
@@ -87,7 +87,8 @@ impl Instance {
         let count = config.workers.or_else(|| std::thread::available_parallelism().ok()).map_or(1, |n| n.get());
         let metrics = Metrics::new(count);
         let certificates = tls::Store::new();
-        certificates.replace(load_certificates(&config, &metrics)?);
+        certificates.replace(load_certificates(&config)?);
+        metrics.set_certificates(certificates.expiries());
         let tickets = tls::Tickets::new().map_err(|error| StartError::Certificates(error.to_string()))?;
         let log = config.access_log.as_ref().map(AccessLog::start).transpose().map_err(StartError::AccessLog)?;
         if let Some(log) = &log {
@@ -233,7 +234,7 @@ impl Instance {
             return Err(StartError::Fixed("`metrics.address`"));
         }
         let mut state = self.state();
-        let certificates = load_certificates(&config, &self.metrics)?;
+        let certificates = load_certificates(&config)?;
         let mut fresh = Vec::new();
         let mut addresses = Vec::new();
         for listener in &config.listeners {
@@ -248,6 +249,7 @@ impl Instance {
         let snapshot = Arc::new(Snapshot::build(Arc::new(config), Some(&before), &self.metrics)?);
         // From here on nothing can fail.
         self.certificates.replace(certificates);
+        self.metrics.set_certificates(self.certificates.expiries());
         self.caps.set(&snapshot.config);
         state.addresses = addresses;
         let mut waits = Vec::new();
@@ -380,7 +382,7 @@ impl Instance {
 
     fn server_config(&self, listener: &config::Listener) -> Option<Arc<ServerConfig>> {
         let tls = listener.tls.as_ref()?;
-        match tls::server_config(tls, Arc::clone(&self.certificates), &self.tickets) {
+        match tls::server_config(tls, Arc::clone(&self.certificates), Arc::clone(&self.tickets)) {
             Ok(config) => Some(config),
             Err(error) => {
                 tracing::error!(%error, "no TLS settings");
@@ -416,18 +418,23 @@ fn live_endpoints(snapshot: &Snapshot) -> Vec<EndpointSample> {
     samples
 }
 
-fn load_certificates(config: &Config, metrics: &Metrics) -> Result<Vec<tls::SiteCertificates>, StartError> {
+fn load_certificates(config: &Config) -> Result<Vec<tls::SiteCertificates>, StartError> {
+    let now = SystemTime::now();
     let mut faults = Vec::new();
     let mut sites = Vec::new();
     for site in &config.sites {
         match tls::SiteCertificates::load(site) {
-            Ok(certificates) => sites.push(certificates),
-            Err(error) => faults.push(error.to_string()),
+            Ok(certificates) => {
+                for (file, warning) in certificates.warnings(now) {
+                    tracing::warn!("{file}: {warning}");
+                }
+                sites.push(certificates);
+            }
+            Err(errors) => faults.extend(errors.iter().map(ToString::to_string)),
         }
     }
     if !faults.is_empty() {
         return Err(StartError::Certificates(faults.join("\n")));
     }
-    metrics.set_certificates(sites.iter().flat_map(tls::SiteCertificates::expiries).collect());
     Ok(sites)
 }

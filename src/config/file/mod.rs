@@ -10,9 +10,7 @@ mod upstream;
 
 pub(crate) use limit::LimitFile;
 pub(crate) use listener::{HttpFile, Https, ListenerFile, TlsFile};
-pub(crate) use site::{
-    Condition, CustomReplyFile, HeaderRulesFile, ReplyFile, RouteFile, SiteFile,
-};
+pub(crate) use site::{Condition, CustomReplyFile, HeaderRulesFile, ReplyFile, RouteFile, SiteFile};
 pub(crate) use upstream::{EndpointFile, RetryFile, TimeoutsFile, UpstreamFile};
 
 use super::model::{LogFormat, LogLevel, LogOutput};
