@@ -84,24 +84,11 @@ impl Acceptor {
         let local = Rc::clone(&self.local);
         let seat = Rc::clone(&self.seat);
         let terms = self.terms.borrow().clone();
+        let open = local.open(seat.metric);
         tokio::task::spawn_local(async move {
-            local.metrics.connection_opened(seat.metric);
-            let open = Open { local: Rc::clone(&local), seat: Rc::clone(&seat) };
             serve_connection(local, seat, terms, stream, peer).await;
             drop((open, permit));
         });
-    }
-}
-
-/// A connection counted as open.
-struct Open {
-    local: Rc<Local>,
-    seat: Rc<ListenerSeat>,
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.local.metrics.connection_closed(self.seat.metric);
     }
 }
 

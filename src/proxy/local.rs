@@ -23,6 +23,7 @@ pub struct Local {
     pub log: RefCell<Option<LogBuffer>>,
     pub pool: RefCell<Pool>,
     draining: Cell<bool>,
+    open: Cell<usize>,
     connections: RefCell<Connections>,
     /// Monotonic zero for limits: the same for all workers.
     pub epoch: std::time::Instant,
@@ -51,6 +52,7 @@ impl Local {
             log: RefCell::new(log),
             pool: RefCell::default(),
             draining: Cell::new(false),
+            open: Cell::new(0),
             connections: RefCell::default(),
             epoch,
         })
@@ -83,9 +85,16 @@ impl Local {
         self.wake_all();
     }
 
+    /// Connections accepted and not yet closed, those in their handshake included.
     pub fn open_connections(&self) -> usize {
-        let connections = self.connections.borrow();
-        connections.wakers.len() - connections.free.len()
+        self.open.get()
+    }
+
+    /// Counts a connection as open until the mark is dropped.
+    pub fn open(self: &Rc<Self>, listener: ListenerId) -> Open {
+        self.metrics.connection_opened(listener);
+        self.open.set(self.open.get() + 1);
+        Open { local: Rc::clone(self), listener }
     }
 
     fn wake_all(&self) {
@@ -111,7 +120,20 @@ impl Local {
     }
 }
 
-/// A connection's place among the open ones.
+/// A connection counted as open.
+pub struct Open {
+    local: Rc<Local>,
+    listener: ListenerId,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.local.metrics.connection_closed(self.listener);
+        self.local.open.set(self.local.open.get() - 1);
+    }
+}
+
+/// A connection's place among those that are told of a drain.
 pub struct Entered {
     local: Rc<Local>,
     place: usize,

@@ -45,6 +45,7 @@ pub fn finish(cx: &mut RequestContext) {
     let fields = &cx.head.fields;
     let site = cx.site.and_then(|site| cx.snapshot.site(site));
     let tls = cx.connection.tls.as_ref();
+    let user = fields.get(FieldId::Authorization).and_then(basic_user);
     log.write(&Record {
         time: SystemTime::now(),
         client: cx.client,
@@ -58,7 +59,7 @@ pub fn finish(cx: &mut RequestContext) {
         bytes_received: cx.body_received,
         referer: fields.get(FieldId::Referer),
         user_agent: fields.get(FieldId::UserAgent),
-        user: None,
+        user: user.as_deref(),
         duration,
         site: site.map_or("", |site| &site.name),
         route: cx.compiled_route().map_or("", |route| &route.name),
@@ -78,5 +79,30 @@ fn upstream_name(cx: &RequestContext) -> Option<&str> {
     match &cx.compiled_route()?.target {
         Target::Forward(upstream) => Some(upstream.name()),
         _ => None,
+    }
+}
+
+/// The user of a Basic Authorization (RFC 7617), as nginx's `$remote_user`.
+fn basic_user(authorization: &[u8]) -> Option<Vec<u8>> {
+    let (scheme, credentials) = authorization.split_at_checked(6)?;
+    if !scheme.eq_ignore_ascii_case(b"basic ") {
+        return None;
+    }
+    let mut user = data_encoding::BASE64.decode(credentials.trim_ascii()).ok()?;
+    let end = memchr::memchr(b':', &user)?;
+    user.truncate(end);
+    Some(user)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_is_what_stands_before_the_colon() {
+        assert_eq!(basic_user(b"Basic YWxpY2U6c2VjcmV0"), Some(b"alice".to_vec()));
+        for other in [&b"Bearer abc"[..], b"Basic", b"Basic !!!", b"Basic YWxpY2U=", b""] {
+            assert_eq!(basic_user(other), None);
+        }
     }
 }

@@ -8,7 +8,6 @@ use tokio::time::Instant;
 
 use super::context::RequestContext;
 use super::exchange::Exchange;
-use crate::http::http1::BodyLength;
 use crate::http::stream::READ_BUFFER_BYTES;
 use crate::http::timer::Timer;
 use crate::reason::Reason;
@@ -16,6 +15,9 @@ use crate::upstream::connection::Connection;
 
 /// How much may wait for the endpoint before the client is read again.
 const MAX_WAITING_BYTES: usize = 64 << 10;
+
+/// How long one side may be silent once the other has ended.
+const HALF_CLOSED: Duration = Duration::from_secs(30);
 
 /// Relays both ways. Each side's end is passed on to the other.
 pub async fn tunnel<E: Exchange>(
@@ -28,7 +30,7 @@ pub async fn tunnel<E: Exchange>(
     exchange.start_tunnel();
     let mut tunnel = Tunnel { up: Direction::default(), down: Direction::default() };
     let result = poll_fn(|task| {
-        let before = (tunnel.up.bytes, tunnel.down.bytes);
+        let before = tunnel.progress();
         let up = tunnel.poll_up(task, exchange, &mut connection);
         let down = tunnel.poll_down(task, exchange, &mut connection);
         match (up, down) {
@@ -36,8 +38,9 @@ pub async fn tunnel<E: Exchange>(
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Ok(())),
             _ => {}
         }
-        if timer.deadline().is_none() || before != (tunnel.up.bytes, tunnel.down.bytes) {
-            timer.set_after(Instant::now(), idle);
+        if timer.deadline().is_none() || before != tunnel.progress() {
+            let half_closed = tunnel.up.closed || tunnel.down.closed;
+            timer.set_after(Instant::now(), if half_closed { idle.min(HALF_CLOSED) } else { idle });
         }
         timer.poll_expired(task).map(|()| Ok(()))
     })
@@ -62,6 +65,10 @@ struct Direction {
 }
 
 impl Tunnel {
+    fn progress(&self) -> (u64, bool, u64, bool) {
+        (self.up.bytes, self.up.closed, self.down.bytes, self.down.closed)
+    }
+
     fn poll_up<E: Exchange>(
         &mut self,
         cx: &mut Context<'_>,
@@ -126,6 +133,3 @@ impl Tunnel {
         Poll::Ready(Ok(()))
     }
 }
-
-/// A tunnel's bytes are framed by nothing but the connection's end.
-pub const LENGTH: BodyLength = BodyLength::UntilClose;

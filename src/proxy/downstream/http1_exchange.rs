@@ -38,6 +38,7 @@ pub(super) struct Http1 {
     started: bool,
     /// The response ended where it should.
     finished: bool,
+    tunnel: bool,
     /// The client's side has shown something while a response was awaited: no reset, so no more looking.
     looked: bool,
 }
@@ -66,6 +67,7 @@ impl Http1 {
             sending: Sending::Plain { until_close: false },
             started: false,
             finished: false,
+            tunnel: false,
             looked: false,
         }
     }
@@ -246,6 +248,9 @@ impl Exchange for Http1 {
             self.sending = Sending::Plain { until_close: false };
         }
         ready!(self.poll_flush(cx))?;
+        if self.tunnel {
+            ready!(self.stream.poll_shutdown(cx)).map_err(|_| Reason::ClientGone)?;
+        }
         self.finished = true;
         Poll::Ready(Ok(()))
     }
@@ -270,6 +275,7 @@ impl Exchange for Http1 {
     fn start_tunnel(&mut self) {
         self.keep_alive = false;
         self.body = BodyReader::new(BodyLength::UntilClose);
+        self.tunnel = true;
         self.max_body = None;
         self.pace = Pace::any();
         self.sending = Sending::Plain { until_close: false };
