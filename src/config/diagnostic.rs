@@ -256,7 +256,7 @@ pub(crate) fn nearest<'k>(wrong: &str, known: impl IntoIterator<Item = &'k str>)
         .into_iter()
         .map(|name| (strsim::jaro_winkler(&wrong.to_lowercase(), &name.to_lowercase()), name))
         .max_by(|a, b| a.0.total_cmp(&b.0))?;
-    (likeness >= 0.75).then_some(name)
+    (likeness >= 0.8).then_some(name)
 }
 
 /// A file name may hold control bytes; a terminal must not see them.

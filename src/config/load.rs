@@ -81,9 +81,7 @@ impl<'a> Loading<'a> {
                 files.push(path.to_owned());
                 read_bytes(path, MAX_BODY)
             };
-            let (checked, complaints) = check::check(&file, &self.sources, &mut read_body);
-            self.complaints.extend(complaints);
-            config = Some(checked);
+            config = Some(check::check(&file, &self.sources, &mut read_body, &mut self.complaints));
         }
         let warnings = Diagnostics::new(std::mem::take(&mut self.sources), std::mem::take(&mut self.complaints));
         match config {
@@ -109,7 +107,7 @@ impl<'a> Loading<'a> {
             self.incomplete = true;
             let syntax_errors: Vec<_> = syntax_errors.iter().map(|e| syntax_error(e, source, &text)).collect();
             // What the parser made up to go on with is no fault of the user's.
-            complaints.retain(|c| !syntax_errors.iter().any(|e| same_line(c, e, &text)));
+            complaints.retain(|c| !syntax_errors.iter().any(|e| is_overshadowed(c, e, &text)));
             self.complaints.extend(syntax_errors);
         }
         self.complaints.extend(complaints);
@@ -181,10 +179,15 @@ fn syntax_error(error: &toml::de::Error, source: usize, text: &str) -> Diagnosti
     let span = error.span().unwrap_or(0..0);
     let written = text.get(span.clone()).unwrap_or_default();
     let (title, label) = message.split_once(", ").unwrap_or((message, ""));
-    let mut diagnostic = Diagnostic::error(title).at(Place::new(source, span), label);
-    if title == "string values must be quoted" && !written.is_empty() {
-        diagnostic = diagnostic.help(format!("write {}", quote(written)));
-    } else if title == "invalid boolean" {
+    let place = Place::new(source, span);
+    if title == "string values must be quoted" {
+        return match written {
+            "" => Diagnostic::error("the value is missing").at(place, "").help("write it behind the `=`"),
+            _ => Diagnostic::error(title).at(place, "").help(format!("write {}", quote(written))),
+        };
+    }
+    let mut diagnostic = Diagnostic::error(title).at(place, label);
+    if title == "invalid boolean" {
         let word = nearest(&written.to_lowercase(), ["true", "false"]);
         diagnostic.help = word.map(|word| format!("write `{word}`"));
     } else if title == "duplicate key" {
@@ -193,10 +196,14 @@ fn syntax_error(error: &toml::de::Error, source: usize, text: &str) -> Diagnosti
     diagnostic
 }
 
-fn same_line(complaint: &Diagnostic, error: &Diagnostic, text: &str) -> bool {
+/// Whether a complaint may only come from a syntax error: it is in the same line or, if that is a `[table]`, below it.
+fn is_overshadowed(complaint: &Diagnostic, error: &Diagnostic, text: &str) -> bool {
     let (Some(complaint), Some(error)) = (&complaint.mark, &error.mark) else { return false };
-    let line = |at: usize| text.as_bytes()[..at.min(text.len())].iter().filter(|b| **b == b'\n').count();
-    (line(complaint.place.start)..=line(complaint.place.end)).contains(&line(error.place.start))
+    let at = text.floor_char_boundary(error.place.start);
+    let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    let end = if text[start..].starts_with('[') { text[at..].find("\n[") } else { text[at..].find('\n') };
+    let end = end.map_or(text.len(), |length| at + length);
+    complaint.place.start <= end && complaint.place.end >= start
 }
 
 fn unreadable(path: &Path, why: String) -> Diagnostic {

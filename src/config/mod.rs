@@ -28,6 +28,8 @@ mod examples;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod loading;
+#[cfg(test)]
 mod reference;
 
 pub use diagnostic::{Diagnostic, Diagnostics};

@@ -11,7 +11,8 @@ fn root(key: &str) -> &str {
     key.split('.').next().unwrap_or(key)
 }
 
-const NAMES: &[(&str, &str)] = &[
+/// Directives and the keys that do the same, by directive.
+pub(crate) const NAMES: &[(&str, &str)] = &[
     ("access_log", "access_log.output"),
     ("add_header", "response_headers.set"),
     ("client_body_timeout", "http.min_body_rate"),

@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, Place, nearest, quote};
-use super::schema::Definitions;
+use super::schema::{self, Definitions};
 use super::variables::{self, Environment};
 use super::{nginx_names, value::Text};
 
@@ -79,10 +79,10 @@ impl<'a> Reader<'a> {
         );
     }
 
-    pub(crate) fn table<'v, 't>(&mut self, value: &'v Value<'t>) -> Option<&'v DeTable<'t>> {
+    pub(crate) fn table<'v, 't>(&mut self, value: &'v Value<'t>, expected: &str) -> Option<&'v DeTable<'t>> {
         let table = value.get_ref().as_table();
         if table.is_none() {
-            self.mismatch(value, "a table");
+            self.mismatch(value, expected);
         }
         table
     }
@@ -123,7 +123,9 @@ impl<'a> Reader<'a> {
     /// A key that may not be left out. `None` if it is or if it is wrong: in both cases there is a complaint.
     pub(crate) fn required<T: Read>(&mut self, table: &DeTable<'_>, key: &str, owner: &Value<'_>) -> Option<At<T>> {
         if !table.contains_key(key) {
-            self.complain(Diagnostic::error(format!("`{key}` is missing")).at(self.place(owner), "it belongs here"));
+            let missing = Diagnostic::error(format!("`{key}` is missing")).at(self.place(owner), "it belongs here");
+            let example = schema::example::<T>();
+            self.complain(Diagnostic { help: example.map(|e| format!("write it like `{key} = {e}`")), ..missing });
         }
         self.optional(table, key)
     }
@@ -191,10 +193,7 @@ impl<T: Text> Read for T {
     }
 
     fn schema(definitions: &mut Definitions) -> Json {
-        match T::DEFINITION {
-            Some(name) => definitions.refer(name, |_| T::json()),
-            None => T::json(),
-        }
+        T::named_json(definitions)
     }
 }
 
@@ -252,7 +251,7 @@ pub(crate) struct Named<T>(pub(crate) Vec<(At<String>, Option<T>)>);
 
 impl<T: Read> Read for Named<T> {
     fn read(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        let table = reader.table(value)?;
+        let table = reader.table(value, "a table")?;
         let mut entries: Vec<_> = table.iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
         let mut named = Vec::with_capacity(entries.len());

@@ -32,6 +32,21 @@ pub(crate) fn name_of(schema: &Json) -> Option<&str> {
     schema.get("$ref")?.as_str()?.strip_prefix("#/$defs/")
 }
 
+/// The first example of how a `T` is written, if there is one.
+pub(crate) fn example<T: Read>() -> Option<String> {
+    let mut definitions = Definitions::default();
+    let schema = T::schema(&mut definitions);
+    first_example(&schema, &definitions).map(Json::to_string)
+}
+
+fn first_example<'j>(schema: &'j Json, definitions: &'j Definitions) -> Option<&'j Json> {
+    if let Some(name) = name_of(schema) {
+        return first_example(definitions.0.get(name)?, definitions);
+    }
+    let own = schema.get("examples").or_else(|| schema.get("enum")).and_then(|list| list.get(0));
+    own.or_else(|| first_example(schema.get("anyOf")?.get(0)?, definitions))
+}
+
 /// Schemas that are named and referred to.
 #[derive(Default)]
 pub(crate) struct Definitions(Map<String, Json>);

@@ -32,7 +32,10 @@ macro_rules! table {
                     let spelled_out = $crate::config::read::spell_out(value, stringify!($short));
                     let value = spelled_out.as_ref().unwrap_or(value);
                 )?
-                let table = reader.table(value)?;
+                #[allow(unused_mut, unused_assignments, reason = "only a table with a shorthand sets it")]
+                let mut expected = "a table";
+                $( expected = concat!("a table, or a string for its `", stringify!($short), "`"); )?
+                let table = reader.table(value, expected)?;
                 reader.refuse_unknown(table, Self::KEYS, $crate::config::file::ConfigFile::KEYS);
                 Some(Self {
                     $( $key: $crate::config::table::read_key!(reader, table, value, $key $(, $default)?), )*

@@ -27,7 +27,7 @@ impl Checker<'_> {
             self.tell(Diagnostic::error("there is no listener"))
                 .help("say where to listen: `[[listener]]` and below it `address = \":80\"`");
         }
-        self.tls_somewhere(file);
+        self.certificate_for_tls(file);
         listeners
     }
 
@@ -63,11 +63,7 @@ impl Checker<'_> {
 
     fn http(&mut self, file: &HttpFile) -> HttpLimits {
         let max_head_bytes = self.buffer(&file.max_head_size, 1 << 10, 1 << 20);
-        let max_target_bytes = self.buffer(&file.max_target_size, 256, 1 << 20);
-        if max_target_bytes > max_head_bytes {
-            self.error("the target may be larger than the head that it stands in", file.max_target_size.place, "")
-                .also(file.max_head_size.place, "smaller");
-        }
+        let max_target_bytes = self.buffer(&file.max_target_size, 256, 1 << 20).min(max_head_bytes);
         HttpLimits {
             head_timeout: file.head_timeout.0,
             idle_timeout: file.idle_timeout.0,
@@ -97,24 +93,24 @@ impl Checker<'_> {
         }
     }
 
-    /// TLS and certificates need each other, and a redirect to https needs both.
-    fn tls_somewhere(&mut self, file: &ConfigFile) {
-        let tls_listener = file.listener.items.iter().find(|l| l.tls.0.is_some());
-        let certificate = file.site.items.iter().find(|s| !s.certificate.items.is_empty());
-        let all_read = file.site.items.iter().all(|s| s.certificate.complete) && file.site.complete;
-        match (tls_listener, certificate) {
-            (Some(listener), None) if all_read => {
-                self.error("this TLS listener has no certificate to show", listener.tls.place, "no site has one")
-                    .help("give a site `certificate = { chain = \"cert.pem\", key = \"key.pem\" }`");
-            }
-            (None, Some(site)) if file.listener.complete => {
-                self.warn("this certificate is not used", site.certificate.place, "no listener has TLS")
-                    .help("write `tls = true` at a listener");
-            }
-            _ => {}
+    /// A TLS listener needs a certificate.
+    fn certificate_for_tls(&mut self, file: &ConfigFile) {
+        let Some(listener) = file.listener.items.iter().find(|l| l.tls.0.is_some()) else { return };
+        let complete = file.site.complete && file.site.items.iter().all(|site| site.certificate.complete);
+        if complete && file.site.items.iter().all(|site| site.certificate.items.is_empty()) {
+            self.error("this TLS listener has no certificate to show", listener.tls.place, "no site has one")
+                .help("give a site `certificate = { chain = \"cert.pem\", key = \"key.pem\" }`");
         }
-        if tls_listener.is_some() || !file.listener.complete {
+    }
+
+    /// Certificates, and redirects to https, ask for a TLS listener.
+    pub(super) fn warn_without_tls(&mut self, file: &ConfigFile) {
+        if file.listener.items.iter().any(|l| l.tls.0.is_some()) {
             return;
+        }
+        if let Some(site) = file.site.items.iter().find(|site| !site.certificate.items.is_empty()) {
+            self.warn("this certificate is not used", site.certificate.place, "no listener has TLS")
+                .help("write `tls = true` at a listener");
         }
         for redirect in file.listener.items.iter().filter_map(|l| l.redirect.as_ref()) {
             self.warn("this redirects to https, but no listener has TLS", redirect.place, "").help(

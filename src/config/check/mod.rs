@@ -11,9 +11,11 @@ mod upstream;
 
 use std::path::{Path, PathBuf};
 
+#[cfg(test)]
+pub(super) use headers::{GUIDE, STRICT};
 use names::Names;
 
-use super::diagnostic::{Diagnostic, Place, Source, quote};
+use super::diagnostic::{Diagnostic, Place, Severity, Source, quote};
 use super::file::{ConfigFile, LimitFile};
 use super::model::{AccessLog, Config, Limit, Log, LogOutput, Metrics};
 use super::read::{At, Named};
@@ -29,15 +31,17 @@ pub(super) struct Checker<'a> {
     complaints: Vec<Diagnostic>,
 }
 
-/// Checks a file with all that it includes. Complaints come in no particular order.
+/// Checks a file with all that it includes, and adds to the complaints about how it is written.
 pub(super) fn check<'a>(
     file: &ConfigFile,
     sources: &'a [Source],
     read_body: &'a mut ReadBody<'a>,
-) -> (Config, Vec<Diagnostic>) {
-    let mut checker = Checker { sources, read_body, complaints: Vec::new() };
+    complaints: &mut Vec<Diagnostic>,
+) -> Config {
+    let mut checker = Checker { sources, read_body, complaints: std::mem::take(complaints) };
     let config = checker.config(file);
-    (config, checker.complaints)
+    *complaints = checker.complaints;
+    config
 }
 
 impl Checker<'_> {
@@ -48,9 +52,13 @@ impl Checker<'_> {
         let limits = self.limits(&file.limit);
         let listeners = self.listeners(file);
         let sites = self.sites(file, &mut upstream_names, &mut limit_names);
-        upstream_names.warn_of_unused(self);
-        limit_names.warn_of_unused(self);
         self.trust(file);
+        if self.complaints.iter().all(|c| c.severity == Severity::Warning) {
+            // After an error, what seems to be unused may be what the error is about.
+            upstream_names.warn_of_unused(self);
+            limit_names.warn_of_unused(self);
+            self.warn_without_tls(file);
+        }
         Config {
             workers: file.workers.0,
             max_connections: file.max_connections.size(),

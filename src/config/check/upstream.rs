@@ -61,9 +61,11 @@ impl Checker<'_> {
                 self.error(format!("upstream {name} has no endpoint"), files.place, "empty")
                     .help("write `endpoints = [\"host:port\"]`");
             }
-        } else if files.complete && endpoints.iter().all(|e| e.down) {
+        } else if endpoints.is_empty() || !files.complete {
+            // Those that were meant to be here have their complaints.
+        } else if endpoints.iter().all(|e| e.down) {
             self.warn(format!("every endpoint of upstream {name} is down"), files.place, "all requests get a 502");
-        } else if files.complete && endpoints.iter().all(|e| e.backup || e.down) {
+        } else if endpoints.iter().all(|e| e.backup || e.down) {
             self.warn(format!("upstream {name} has only backup endpoints"), files.place, "no primary one is left")
                 .help("leave `backup` out: without a primary endpoint it changes nothing");
         }

@@ -264,7 +264,7 @@ fn read_fields<N: Text + AsRef<str>, V: Read>(
     value: &Value<'_>,
     reader: &mut Reader<'_>,
 ) -> Option<Vec<(At<N>, At<V>)>> {
-    let table = reader.table(value)?;
+    let table = reader.table(value, "a table of header fields")?;
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
     let mut fields: Vec<(At<N>, At<V>)> = Vec::with_capacity(entries.len());

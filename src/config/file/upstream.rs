@@ -24,7 +24,8 @@ table! {
         policy: Policy = "least_conn",
         /// Failures after which an endpoint gets no requests for `fail_timeout`. 0 is never.
         max_fails: Number<0, 1_000_000> = 1,
-        /// How long an endpoint stays ejected; then one request tries it. Also the time within which failures add up.
+        /// How long an endpoint stays ejected; then one request tries it. Earlier failures are forgotten when a request
+        /// succeeds this long after the last one.
         fail_timeout: Timeout = "10s",
         /// No endpoint is ejected if fewer than this share of the primary ones would be left. 0 is nginx's way.
         min_available: Share = "50%",

@@ -16,6 +16,7 @@ mod size;
 use serde_json::{Value as Json, json};
 
 use super::diagnostic::quote;
+use super::schema::Definitions;
 
 pub(crate) use address::{EndpointAddress, HostHeader, ListenAddress, Network};
 pub(crate) use choice::{LogFormatName, RetryCause, SecurityHeaders};
@@ -42,6 +43,14 @@ pub(crate) trait Text: Sized {
 
     /// What may be written, as JSON Schema.
     fn json() -> Json;
+
+    /// [`Text::json`], or a reference to it by name.
+    fn named_json(definitions: &mut Definitions) -> Json {
+        match Self::DEFINITION {
+            Some(name) => definitions.refer(name, |_| Self::json()),
+            None => Self::json(),
+        }
+    }
 }
 
 /// What is wrong with a value: the problem, a label beside the caret, and the remedy.

@@ -109,6 +109,9 @@ impl Text for Share {
             None => (text, 1.0),
         };
         let number: f64 = number.parse().map_err(|_| Complaint::is_not(text, "a share").help(SHARE_HELP))?;
+        if whole == 1.0 && (1.0..=100.0).contains(&number) && number != 1.0 {
+            return Err(Complaint::new(format!("{text} is more than a whole")).help(format!("write \"{text}%\"")));
+        }
         if number.is_nan() || !(0.0..=whole).contains(&number) {
             return Err(Complaint::new(format!("{} is more than a whole, or less than nothing", quote(text)))
                 .label("0% to 100%")
@@ -200,7 +203,7 @@ mod tests {
             |s: Share| s.0,
             &[("50%", 0.5), ("0", 0.0), ("0.25", 0.25), ("1", 1.0), ("100 %", 1.0)],
             &[
-                ("50", "\"50\" is more than a whole, or less than nothing"),
+                ("50", "50 is more than a whole"),
                 ("101%", "\"101%\" is more than a whole, or less than nothing"),
                 ("-1%", "\"-1%\" is more than a whole, or less than nothing"),
                 ("nan", "\"nan\" is more than a whole, or less than nothing"),

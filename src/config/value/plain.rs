@@ -85,7 +85,7 @@ impl Text for FilePath {
     fn json() -> Json {
         string_schema(
             "A path. A relative one starts at the directory of the configuration file that it stands in.",
-            &["/etc/tidegate/tls/cert.pem", "pages/502.html"],
+            &["tls/example.pem", "/etc/tidegate/pages/502.html"],
         )
     }
 }

@@ -4,6 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::{Complaint, Text};
 use crate::config::diagnostic::quote;
+use crate::config::schema::Definitions;
 
 /// Bytes, counted in 1024s as nginx does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +75,10 @@ impl<T: Text> Text for OffOr<T> {
 
     fn json() -> Json {
         json!({ "anyOf": [T::json(), { "const": "off" }] })
+    }
+
+    fn named_json(definitions: &mut Definitions) -> Json {
+        json!({ "anyOf": [T::named_json(definitions), { "const": "off" }] })
     }
 }
 
