@@ -90,7 +90,8 @@ table! {
     pub(crate) struct AccessLogFile {
         /// `"stdout"`, `"stderr"`, or a file, which USR1 opens anew.
         output: LogOutput = "stdout",
-        /// `"json"`, `"combined"` (nginx's, byte for byte), or a template in which `{field}` is a field of the JSON form.
+        /// `"json"`, `"combined"` (nginx's, byte for byte), or a template such as
+        /// `"{client} {status} {duration}"`, whose fields are those of the JSON form.
         format: LogFormat = "json",
     }
 }

@@ -8,6 +8,7 @@ mod choice;
 mod duration;
 mod field;
 mod host;
+mod log;
 mod number;
 mod path;
 mod plain;

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use super::field::is_token;
 use super::{Complaint, Text, string_schema};
 use crate::config::diagnostic::quote;
-use crate::config::model::{LimitKey, LogFormat, LogOutput};
+use crate::config::model::LimitKey;
 
 /// The name of an upstream, a limit, a site or a route: short and plain, since it becomes a metric label.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,7 +170,7 @@ impl Text for RedirectTarget {
             return Err(Complaint::new("nginx's variables are written otherwise here")
                 .help("$scheme is {scheme}, $host {host}, $request_uri {uri}, $uri {path}, $args {query}"));
         }
-        check_places(text, REDIRECT_PLACES)?;
+        check_places(text)?;
         let absolute = ["http://", "https://", "{scheme}://"].iter().any(|s| text.starts_with(s));
         if !absolute && !text.starts_with('/') && !text.starts_with("{uri}") && !text.starts_with("{path}") {
             return Err(Complaint::is_not(text, "a URL").help("begin it with \"https://\", \"http://\" or \"/\""));
@@ -216,70 +216,17 @@ impl Text for LimitKey {
     }
 }
 
-impl Text for LogOutput {
-    const DEFINITION: Option<&'static str> = None;
-    const EXPECTED: &'static str = "\"stdout\", \"stderr\" or a file";
-
-    fn parse(text: &str) -> Result<Self, Complaint> {
-        match text {
-            "stdout" => Ok(LogOutput::Stdout),
-            "stderr" => Ok(LogOutput::Stderr),
-            // A word alone is a typo rather than a file.
-            _ if !text.contains(['/', '.']) => Err(Complaint::is_not(text, "a place for a log")
-                .label("known are: stdout, stderr, or a file")
-                .help(format!("write \"./{text}\" for a file of that name"))),
-            _ => FilePath::parse(text).map(|file| LogOutput::File(file.0)),
-        }
-    }
-
-    fn json() -> Json {
-        string_schema("\"stdout\", \"stderr\", or a file.", &["stdout", "stderr", "/var/log/tidegate/access.log"])
-    }
-}
-
-impl Text for LogFormat {
-    const DEFINITION: Option<&'static str> = None;
-    const EXPECTED: &'static str = "\"json\", \"combined\" or a template";
-
-    fn parse(text: &str) -> Result<Self, Complaint> {
-        match text {
-            "json" => Ok(LogFormat::Json),
-            "combined" => Ok(LogFormat::Combined),
-            _ if !text.contains('{') => Err(Complaint::is_not(text, "a log format")
-                .label("known are: json, combined, or a template")
-                .help("a template has fields in braces: \"{client} {status} {duration}\"")),
-            _ if text.contains(['\n', '\r']) => {
-                Err(Complaint::new("a log record is one line").help("remove the line break"))
-            }
-            _ => {
-                check_places(text, &[])?;
-                Ok(LogFormat::Template(text.to_owned()))
-            }
-        }
-    }
-
-    fn json() -> Json {
-        string_schema("\"json\", \"combined\", or a template with `{field}` places.", &["json", "combined"])
-    }
-}
-
-/// Every `{` is closed, and holds one of the known places (any plain word if none are given).
-fn check_places(text: &str, known: &[&str]) -> Result<(), Complaint> {
+/// Every `{` is closed, and holds a place that a redirect can fill in.
+fn check_places(text: &str) -> Result<(), Complaint> {
     let mut rest = text;
     while let Some(at) = rest.find('{') {
         let Some(end) = rest[at..].find('}') else {
             return Err(Complaint::new(format!("a `{{` in {} is not closed", quote(text))));
         };
-        let place = &rest[at + 1..at + end];
-        let plain = !place.is_empty() && place.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
-        if !plain || !(known.is_empty() || known.contains(&place)) {
-            let complaint =
-                Complaint::new(format!("{} names nothing that could be filled in", quote(&rest[at..at + end + 1])));
-            return Err(if known.is_empty() {
-                complaint
-            } else {
-                complaint.label(format!("known are: {}", known.join(", ")))
-            });
+        if !REDIRECT_PLACES.contains(&&rest[at + 1..at + end]) {
+            let place = quote(&rest[at..=at + end]);
+            return Err(Complaint::new(format!("{place} names nothing that could be filled in"))
+                .label(format!("known are: {}", REDIRECT_PLACES.join(", "))));
         }
         rest = &rest[at + end + 1..];
     }
@@ -340,25 +287,6 @@ mod tests {
                 ("ip", "\"ip\" is not a key to count by"),
                 ("header:", "\"\" is not a header name"),
                 ("$binary_remote_addr", "\"$binary_remote_addr\" is not a key to count by"),
-            ],
-        );
-    }
-
-    #[test]
-    fn a_log_goes_to_a_stream_or_a_file() {
-        assert_parses(
-            |o: LogOutput| o,
-            &[("stdout", LogOutput::Stdout), ("/var/log/a", LogOutput::File("/var/log/a".into()))],
-            &[("stduot", "\"stduot\" is not a place for a log")],
-        );
-        assert_parses(
-            |f: LogFormat| f,
-            &[("combined", LogFormat::Combined), ("{status}", LogFormat::Template("{status}".to_owned()))],
-            &[
-                ("jsn", "\"jsn\" is not a log format"),
-                ("{status", "a `{` in \"{status\" is not closed"),
-                ("{a b}", "\"{a b}\" names nothing that could be filled in"),
-                ("{a}\n", "a log record is one line"),
             ],
         );
     }
