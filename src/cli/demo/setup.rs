@@ -21,9 +21,9 @@ impl Setup {
     pub(super) fn write(demo: &Demo, backends: &[Backend]) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("tidegate-demo-").tempdir()?;
         let path = directory.path();
-        let own = tls::self_signed(&["localhost".into(), "127.0.0.1".into()])?;
-        fs::write(path.join(CHAIN), own.chain_pem)?;
-        write_private(&path.join(KEY), own.key_pem.as_bytes())?;
+        let certificate = tls::self_signed(&["localhost", "127.0.0.1"].map(str::to_owned))?;
+        fs::write(path.join(CHAIN), certificate.chain_pem)?;
+        write_private(&path.join(KEY), certificate.key_pem.as_bytes())?;
         fs::write(path.join(FILE), configuration(demo, backends, path))?;
         Ok(Self { directory })
     }
