@@ -11,8 +11,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
-/// Timers a worker keeps for reuse. None in unit tests, where one thread sees several runtimes.
-const POOLED_TIMERS: usize = if cfg!(test) { 0 } else { 1024 };
+/// Timers a worker keeps for reuse.
+const POOLED_TIMERS: usize = 1024;
+
+/// A timer lives and dies with its runtime. A worker's thread has one for life; a unit test's may see several.
+const POOLING: bool = !cfg!(test);
 
 thread_local! {
     static FREE: RefCell<Vec<Pin<Box<Sleep>>>> = const { RefCell::new(Vec::new()) };
@@ -67,7 +70,7 @@ impl Default for Timer {
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        if let Some(sleep) = self.sleep.take().filter(|s| !s.is_elapsed()) {
+        if let Some(sleep) = self.sleep.take().filter(|sleep| POOLING && !sleep.is_elapsed()) {
             FREE.with_borrow_mut(|free| {
                 if free.len() < POOLED_TIMERS {
                     free.push(sleep);

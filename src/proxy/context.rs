@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::local::{ListenerSeat, Local};
+use super::local::{ListenerSeat, Local, Pinned};
 use super::record;
 use crate::config::UpstreamHost;
 use crate::filter::headers::HeaderRules;
@@ -16,7 +16,7 @@ use crate::filter::request_id::{self, RequestId};
 use crate::http::head::RequestHead;
 use crate::reason::Reason;
 use crate::route::{RouteIndex, SiteIndex};
-use crate::snapshot::{CompiledRoute, Snapshot, Target};
+use crate::snapshot::{CompiledRoute, Target};
 use crate::tls::Handshake;
 use crate::upstream::Endpoint;
 
@@ -30,7 +30,7 @@ pub struct ConnectionFacts {
 /// A request and what became of it so far.
 pub struct RequestContext {
     pub local: Rc<Local>,
-    pub snapshot: Rc<Arc<Snapshot>>,
+    pub snapshot: Rc<Pinned>,
     pub connection: Rc<ConnectionFacts>,
     /// Index into the snapshot's listeners.
     pub listener: usize,

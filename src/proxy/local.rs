@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -14,7 +15,7 @@ use crate::upstream::pool::Pool;
 
 /// A worker's own state.
 pub struct Local {
-    snapshot: RefCell<Rc<Arc<Snapshot>>>,
+    snapshot: RefCell<Rc<Pinned>>,
     pub metrics: WorkerMetrics,
     /// Gives labels their ids.
     labels: Arc<Metrics>,
@@ -27,6 +28,18 @@ pub struct Local {
     connections: RefCell<Connections>,
     /// Monotonic zero for limits: the same for all workers.
     pub epoch: std::time::Instant,
+}
+
+/// A snapshot as a worker's requests hold it: counted by the worker alone, so that no request touches a counter that
+/// other workers touch.
+pub struct Pinned(Arc<Snapshot>);
+
+impl Deref for Pinned {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.0
+    }
 }
 
 /// The tasks of open connections, to be woken when they should look at the drain flag.
@@ -45,7 +58,7 @@ impl Local {
         epoch: std::time::Instant,
     ) -> Rc<Self> {
         Rc::new(Self {
-            snapshot: RefCell::new(Rc::new(snapshot)),
+            snapshot: RefCell::new(Rc::new(Pinned(snapshot))),
             metrics,
             labels,
             endpoint_metrics: RefCell::default(),
@@ -65,13 +78,13 @@ impl Local {
     }
 
     /// The current snapshot; a request takes it once and so sees one generation.
-    pub fn snapshot(&self) -> Rc<Arc<Snapshot>> {
+    pub fn snapshot(&self) -> Rc<Pinned> {
         Rc::clone(&self.snapshot.borrow())
     }
 
     /// Replaces the snapshot. Connections whose listener is gone are woken to finish.
     pub fn swap(&self, snapshot: Arc<Snapshot>) {
-        *self.snapshot.borrow_mut() = Rc::new(snapshot);
+        *self.snapshot.borrow_mut() = Rc::new(Pinned(snapshot));
         self.wake_all();
     }
 

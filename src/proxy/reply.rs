@@ -153,7 +153,7 @@ fn error_body(cx: &RequestContext, status: u16, reason: Reason, fields: &mut Fie
     body.into_bytes()
 }
 
-fn custom_reply<'a>(cx: &'a RequestContext, status: u16) -> Option<&'a CustomReply> {
+fn custom_reply(cx: &RequestContext, status: u16) -> Option<&CustomReply> {
     let site = cx.snapshot.site(cx.site?)?;
     site.replies.iter().find(|reply| reply.status == status)
 }

@@ -103,7 +103,7 @@ impl BodyReader {
                     Ok(Step::Skip(used))
                 }
                 Ok(None) => Ok(Step::More),
-                Err(()) => Err(BadFraming),
+                Err(bad) => Err(bad),
             },
             _ => self.chunk_framing(bytes),
         }

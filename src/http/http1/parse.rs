@@ -2,6 +2,7 @@
 
 use std::mem::MaybeUninit;
 
+use super::body::BadFraming;
 use super::framing::{BodyLength, request_length, response_length};
 use super::scan::{Found, Scan};
 use super::target::{self, is_valid_host};
@@ -75,27 +76,27 @@ impl HeadReader {
 ///
 /// # Errors
 /// Anything but well-formed fields, more than `max_bytes`, or a field that would change framing or routing.
-pub fn trailers(bytes: &[u8], max_bytes: usize) -> Result<Option<(Fields, usize)>, ()> {
+pub fn trailers(bytes: &[u8], max_bytes: usize) -> Result<Option<(Fields, usize)>, BadFraming> {
     if bytes.starts_with(b"\r\n") {
         return Ok(Some((Fields::default(), 2)));
     }
     let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4) else {
-        return if bytes.len() > max_bytes { Err(()) } else { Ok(None) };
+        return if bytes.len() > max_bytes { Err(BadFraming) } else { Ok(None) };
     };
     let block = &bytes[..end];
     if end > max_bytes || has_bare_line_feed(block) {
-        return Err(());
+        return Err(BadFraming);
     }
     let mut parsed = [httparse::EMPTY_HEADER; MAX_TRAILERS];
     let list = match httparse::parse_headers(block, &mut parsed) {
         Ok(httparse::Status::Complete((_, list))) => list,
-        _ => return Err(()),
+        _ => return Err(BadFraming),
     };
     let mut fields = Fields::default();
     for header in list {
         let name = header.name.as_bytes();
         if is_forbidden_trailer(FieldId::of(name)) {
-            return Err(());
+            return Err(BadFraming);
         }
         fields.push(name, header.value.trim_ascii());
     }
