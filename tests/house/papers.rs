@@ -98,6 +98,27 @@ fn the_metrics_paper_names_every_metric_and_no_other() {
 }
 
 #[test]
+fn the_map_shows_what_is_there() {
+    let text = read("ARCHITECTURE.md");
+    let map = text.split("```\nsrc/\n").nth(1).unwrap().split("```").next().unwrap();
+    let mut room = String::new();
+    let mut shown = BTreeSet::new();
+    for line in map.lines() {
+        let name = line.split_whitespace().next().unwrap();
+        let inside = line.starts_with("    ");
+        let path = if inside { format!("src/{room}{name}") } else { format!("src/{name}") };
+        assert!(root().join(&path).exists(), "{path} is on the map only");
+        if !inside {
+            name.clone_into(&mut room);
+            shown.insert(name.trim_end_matches('/').to_owned());
+        }
+    }
+    let there = std::fs::read_dir(root().join("src")).unwrap();
+    let there = there.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    assert_eq!(shown, there);
+}
+
+#[test]
 fn the_architecture_fits_on_200_lines() {
     let lines = read("ARCHITECTURE.md").lines().count();
     assert!(lines <= 200, "{lines} lines");
