@@ -1,4 +1,4 @@
-//! `/metrics`, `/healthz` and `/readyz`, on their own listener.
+//! `/metrics`, `/livez` (also `/healthz`) and `/readyz`, on their own listener.
 //!
 //! One small HTTP/1 answer a connection: a scraper asks every few seconds, and nothing here may cost a worker time.
 
@@ -54,10 +54,10 @@ async fn answer(mut stream: TcpStream, metrics: &Metrics, ready: &AtomicBool) ->
         Ok(head) if !matches!(head.method, Method::Get | Method::Head) => (405, "text/plain", b"use GET\n".to_vec()),
         Ok(head) => match head.path() {
             b"/metrics" => (200, Metrics::CONTENT_TYPE, metrics.render()),
-            b"/healthz" => (200, "text/plain", b"ok\n".to_vec()),
+            b"/livez" | b"/healthz" => (200, "text/plain", b"ok\n".to_vec()),
             b"/readyz" if ready.load(Relaxed) => (200, "text/plain", b"ready\n".to_vec()),
             b"/readyz" => (503, "text/plain", b"not ready\n".to_vec()),
-            _ => (404, "text/plain", b"here are /metrics, /healthz and /readyz\n".to_vec()),
+            _ => (404, "text/plain", b"here are /metrics, /livez and /readyz\n".to_vec()),
         },
     };
     let phrase = http::StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason()).unwrap_or_default();
