@@ -84,11 +84,16 @@ pub async fn attempt<E: Exchange>(
     let started = Instant::now();
     let pooled = if fresh { None } else { cx.local.pool.borrow_mut().take(endpoint) };
     cx.connect = None;
+    let metric = cx.local.endpoint_metric(endpoint, upstream.name());
     let mut connection = match pooled {
-        Some(connection) => connection,
+        Some(connection) => {
+            cx.local.metrics.upstream_connection_reused(metric);
+            connection
+        }
         None => {
             let connection = connect(endpoint, config.timeouts.connect).await.map_err(AttemptError::Connect)?;
             cx.connect = Some(started.elapsed());
+            cx.local.metrics.upstream_connection_opened(metric);
             connection
         }
     };

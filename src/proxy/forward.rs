@@ -70,6 +70,8 @@ async fn obtain<E: Exchange>(
         let endpoint = in_flight.endpoint();
         cx.attempts += 1;
         cx.endpoint = Some(Arc::clone(endpoint));
+        #[cfg(test)]
+        super::tests::panic_if_asked(cx);
         cx.first_byte = None;
         let trial = Trial { upstream, endpoint, upgrade, fresh: round.fresh };
         let result = attempt(cx, exchange, upload, &trial, timer).await;

@@ -18,6 +18,9 @@ pub mod stall;
 pub mod tunnel;
 pub mod upload;
 
+#[cfg(test)]
+mod tests;
+
 use std::rc::Rc;
 use std::time::Duration;
 

@@ -197,6 +197,11 @@ impl Instance {
         self.status_address
     }
 
+    /// What `/metrics` answers.
+    pub fn render_metrics(&self) -> Vec<u8> {
+        self.metrics.render()
+    }
+
     pub fn ready(&self) -> Ready {
         Ready { listeners: self.listeners(), metrics: self.status_address, workers: self.count }
     }
