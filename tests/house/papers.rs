@@ -98,6 +98,15 @@ fn the_metrics_paper_names_every_metric_and_no_other() {
 }
 
 #[test]
+fn the_readme_shows_the_shipped_configuration() {
+    let readme = read("README.md");
+    let shown = readme.split("cat > tidegate.toml <<'EOF'\n").nth(1).unwrap().split("\nEOF\n").next().unwrap();
+    let shown: toml::Table = shown.replace("\"tls/", "\"/etc/tidegate/tls/").parse().unwrap();
+    let shipped: toml::Table = read("config/tidegate.toml").parse().unwrap();
+    assert_eq!(shown, shipped);
+}
+
+#[test]
 fn the_map_shows_what_is_there() {
     let text = read("ARCHITECTURE.md");
     let map = text.split("```\nsrc/\n").nth(1).unwrap().split("```").next().unwrap();
