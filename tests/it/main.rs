@@ -1,0 +1,33 @@
+//! Integration tests: real sockets, real origins, real clients; a file a theme.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on has failed")]
+#![allow(unreachable_pub, reason = "`pub` in `support` is what the themes may use")]
+
+mod support;
+
+mod access_log;
+mod balancing;
+mod bodies_and_trailers;
+mod client_address;
+mod deadlines;
+mod ejection;
+mod expect_continue;
+mod h2_downstream;
+mod headers;
+mod http10;
+mod http1_framing;
+mod http1_responses;
+mod keep_alive_pipelining;
+mod life;
+mod limits;
+mod metrics;
+mod overload;
+mod redirects;
+mod reload;
+mod replies;
+mod retries;
+mod routing;
+mod tls;
+mod upgrade_websocket;
+
+mod differential;
