@@ -98,7 +98,7 @@ impl Worker {
                         // Whoever waited may have given up.
                         let _ = done.send(());
                     }
-                    Some(Command::Drain(limit)) => break worker.drain(limit).await,
+                    Some(Command::Drain(limit)) => break worker.drain(limit, &mut commands).await,
                     None => break,
                 },
                 now = tick.tick() => worker.tick(now),
@@ -152,7 +152,7 @@ impl Worker {
         Ok(Served { acceptor, socket, task })
     }
 
-    async fn drain(&mut self, limit: Duration) {
+    async fn drain(&mut self, limit: Duration, commands: &mut mpsc::UnboundedReceiver<Command>) {
         for (_, served) in self.listeners.drain() {
             close(&served);
         }
@@ -165,8 +165,13 @@ impl Worker {
                 sleep(Duration::from_millis(10)).await;
             }
         };
-        if timeout(limit, empty).await.is_err() {
-            tracing::warn!(connections = self.local.open_connections(), "drain_timeout is over: connections are cut");
+        let told_again = async { while !matches!(commands.recv().await, Some(Command::Drain(_)) | None) {} };
+        let cut = tokio::select! {
+            drained = timeout(limit, empty) => drained.is_err(),
+            () = told_again => true,
+        };
+        if cut && self.local.open_connections() > 0 {
+            tracing::warn!(connections = self.local.open_connections(), "connections are cut");
         }
     }
 }

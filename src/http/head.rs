@@ -240,6 +240,7 @@ pub struct RequestHead {
     pub version: Version,
     method_span: Span,
     target: Span,
+    received_target: Span,
     authority: Span,
     pub fields: Fields,
 }
@@ -248,7 +249,7 @@ impl RequestHead {
     /// `authority` is what names the host: the absolute-form's or HTTP/2's `:authority`, else the Host field's value.
     pub fn new(fields: Fields, version: Version, method: Span, target: Span, authority: Span) -> Self {
         let token = Method::of(fields.slice(method));
-        Self { method: token, version, method_span: method, target, authority, fields }
+        Self { method: token, version, method_span: method, target, received_target: target, authority, fields }
     }
 
     pub fn method_bytes(&self) -> &[u8] {
@@ -258,6 +259,17 @@ impl RequestHead {
     /// Raw path and query, as received.
     pub fn target(&self) -> &[u8] {
         self.fields.slice(self.target)
+    }
+
+    /// Notes the target as it stood in an absolute-form request.
+    pub fn with_received_target(mut self, received: Span) -> Self {
+        self.received_target = received;
+        self
+    }
+
+    /// The target as the client wrote it: an absolute-form with its scheme and authority. For the access log.
+    pub fn received_target(&self) -> &[u8] {
+        self.fields.slice(self.received_target)
     }
 
     /// The target up to `?`.

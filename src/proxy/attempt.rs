@@ -12,6 +12,7 @@ use super::headers::{encode_request, names_token};
 use super::stall::Stall;
 use super::upload::{Upload, UploadError};
 use crate::config::UpstreamTimeouts;
+use crate::http::field::FieldId;
 use crate::http::head::{Method, ResponseHead, Version};
 use crate::http::http1::{BodyLength, HeadLimits, HeadReader};
 use crate::http::timer::Timer;
@@ -105,7 +106,7 @@ pub async fn attempt<E: Exchange>(
     };
     let mut wait = Wait {
         head_only: cx.head.method == Method::Head,
-        upgrade,
+        upgrade: cx.head.fields.get(FieldId::Upgrade).filter(|_| upgrade),
         limits,
         timeouts: config.timeouts,
         reader: HeadReader::default(),
@@ -117,17 +118,19 @@ pub async fn attempt<E: Exchange>(
         heard: false,
     };
     let result = poll_fn(|task| wait.poll(task, exchange, upload, &mut connection, timer)).await;
+    let (sent, broken) = (wait.sent, wait.broken);
     cx.body_received = upload.received();
     timer.set(None);
     let (head, length) = result?;
     cx.first_byte = Some(started.elapsed());
-    Ok(Answer { head, length, connection, sent: wait.sent, broken: wait.broken })
+    Ok(Answer { head, length, connection, sent, broken })
 }
 
 /// Waiting for the final head while the request is still being sent.
-struct Wait {
+struct Wait<'a> {
     head_only: bool,
-    upgrade: bool,
+    /// The protocols that the client would switch to.
+    upgrade: Option<&'a [u8]>,
     limits: HeadLimits,
     timeouts: UpstreamTimeouts,
     reader: HeadReader,
@@ -142,7 +145,7 @@ struct Wait {
     heard: bool,
 }
 
-impl Wait {
+impl Wait<'_> {
     fn poll<E: Exchange>(
         &mut self,
         cx: &mut Context<'_>,
@@ -230,7 +233,7 @@ impl Wait {
             };
             connection.input.consume(used);
             self.reader = HeadReader::default();
-            if head.status >= 200 || (head.status == 101 && self.upgrade) {
+            if head.status >= 200 || (head.status == 101 && self.upgrade.is_some_and(|asked| agrees(asked, &head))) {
                 return Poll::Ready(Ok((head, length)));
             }
             self.interim += 1;
@@ -243,5 +246,16 @@ impl Wait {
             }
         }
         Poll::Pending
+    }
+}
+
+/// RFC 9110 7.8: a server switches to no protocol that the client hasn't named.
+fn agrees(asked: &[u8], answer: &ResponseHead) -> bool {
+    let mut chosen = answer.fields.get_all(FieldId::Upgrade);
+    match (chosen.next(), chosen.next()) {
+        (Some(chosen), None) => {
+            asked.split(|byte| *byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(chosen))
+        }
+        _ => false,
     }
 }

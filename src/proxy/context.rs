@@ -53,6 +53,9 @@ pub struct RequestContext {
     pub connect: Option<Duration>,
     /// Of the last attempt, from its start to its response head.
     pub first_byte: Option<Duration>,
+    /// Bytes, on HTTP/2 before compression.
+    pub head_received: u64,
+    pub head_sent: u64,
     pub body_received: u64,
     pub body_sent: u64,
 }
@@ -90,6 +93,8 @@ impl RequestContext {
             retried: Vec::new(),
             connect: None,
             first_byte: None,
+            head_received: 0,
+            head_sent: 0,
             body_received: 0,
             body_sent: 0,
         }

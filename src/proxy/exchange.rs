@@ -33,8 +33,8 @@ pub trait Exchange {
     /// Passes a 1xx on. It leaves with the next write.
     fn send_interim(&mut self, head: &ResponseHead);
 
-    /// Encodes the final head. It leaves with the next write.
-    fn send_head(&mut self, response: &Response<'_>);
+    /// Encodes the final head and tells its length in bytes. It leaves with the next write.
+    fn send_head(&mut self, response: &Response<'_>) -> usize;
 
     /// Takes some of `data` into the response body: at least one byte of it.
     fn poll_send(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<Result<usize, Reason>>;

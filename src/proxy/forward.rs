@@ -9,7 +9,7 @@ use super::context::RequestContext;
 use super::exchange::Exchange;
 use super::headers::{Response, wants_upgrade};
 use super::record;
-use super::relay::relay;
+use super::relay::{finish, relay};
 use super::tunnel::tunnel;
 use super::upload::Upload;
 use crate::filter::hop_by_hop::Named;
@@ -43,12 +43,19 @@ pub async fn forward<E: Exchange>(
         return Ok(());
     }
     upload.forget_replay();
-    match relay(cx, exchange, &mut upload, &mut answer, upstream.config().timeouts, &mut timer).await {
-        Ok(()) => keep(cx, upstream, &in_flight, answer),
-        Err(reason) => {
-            cx.reason = Some(reason);
-            exchange.abort();
+    let relayed = relay(cx, exchange, &mut upload, &mut answer, upstream.config().timeouts, &mut timer).await;
+    let ended = match relayed {
+        Ok(trailers) => {
+            // Before the client sees the end: its next request finds this endpoint free, as nginx would have it.
+            keep(cx, upstream, &in_flight, answer);
+            drop(in_flight);
+            finish(cx, exchange, trailers, &mut timer).await
         }
+        Err(reason) => Err(reason),
+    };
+    if let Err(reason) = ended {
+        cx.reason = Some(reason);
+        exchange.abort();
     }
     Ok(())
 }
@@ -161,7 +168,7 @@ fn classify(error: &AttemptError) -> (Failure, Reason, AttemptOutcome, bool) {
 fn send_head<E: Exchange>(cx: &mut RequestContext, exchange: &mut E, answer: &Answer) {
     let head = &answer.head;
     cx.status = head.status;
-    exchange.send_head(&Response {
+    let bytes = exchange.send_head(&Response {
         status: head.status,
         fields: &head.fields,
         named: Named::of(&head.fields),
@@ -171,6 +178,7 @@ fn send_head<E: Exchange>(cx: &mut RequestContext, exchange: &mut E, answer: &An
         head_only: cx.head.method == Method::Head || matches!(head.status, 204 | 304),
         upgrade: (head.status == 101).then(|| head.fields.get(FieldId::Upgrade).unwrap_or_default()),
     });
+    cx.head_sent = bytes as u64;
 }
 
 /// Pools the connection if nothing more can come over it but another response.

@@ -112,11 +112,11 @@ pub fn encode_request(cx: &RequestContext, endpoint: &Endpoint, length: BodyLeng
     out.extend_from_slice(head.target());
     out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
     let host: &[u8] = match cx.upstream_host() {
-        UpstreamHost::Request => head.authority(),
+        UpstreamHost::Request => head.host(),
         UpstreamHost::Endpoint => endpoint.configured().as_bytes(),
         UpstreamHost::Fixed(host) => host.as_bytes(),
     };
-    out.extend_from_slice(host);
+    push_lower_case(host, out);
     out.extend_from_slice(b"\r\n");
     let rules = cx.request_rules();
     let named = Named::of(&head.fields);
@@ -165,6 +165,13 @@ pub fn names_token(fields: &Fields, token: &[u8]) -> bool {
     fields
         .get_all(FieldId::Connection)
         .any(|value| value.split(|b| *b == b',').any(|t| t.trim_ascii().eq_ignore_ascii_case(token)))
+}
+
+/// nginx's `$host` is in lower case; host names are the same in any.
+pub fn push_lower_case(host: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(host);
+    out[start..].make_ascii_lowercase();
 }
 
 pub fn push_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {

@@ -37,8 +37,8 @@ pub fn finish(cx: &mut RequestContext) {
         status: cx.status,
         duration,
         reason: cx.reason,
-        bytes_in: cx.body_received,
-        bytes_out: cx.body_sent,
+        bytes_in: cx.head_received + cx.body_received,
+        bytes_out: cx.head_sent + cx.body_sent,
     });
     let mut log = cx.local.log.borrow_mut();
     let Some(log) = log.as_mut() else { return };
@@ -51,12 +51,12 @@ pub fn finish(cx: &mut RequestContext) {
         client: cx.client,
         peer: cx.connection.peer,
         method: cx.head.method_bytes(),
-        target: cx.head.target(),
+        target: cx.head.received_target(),
         version: cx.head.version,
         host: cx.head.authority(),
         status: cx.status,
         bytes_sent: cx.body_sent,
-        bytes_received: cx.body_received,
+        bytes_received: cx.head_received + cx.body_received,
         referer: fields.get(FieldId::Referer),
         user_agent: fields.get(FieldId::UserAgent),
         user: user.as_deref(),

@@ -11,12 +11,14 @@ use super::exchange::Exchange;
 use super::stall::Stall;
 use super::upload::Upload;
 use crate::config::UpstreamTimeouts;
+use crate::http::head::Fields;
 use crate::http::http1::{BodyReader, Step};
 use crate::http::stream::READ_BUFFER_BYTES;
 use crate::http::timer::Timer;
 use crate::reason::Reason;
 
-/// Relays the answer's body to its end. The head has been handed to the exchange.
+/// Relays the answer's body up to its end, which [`finish`] writes: by then the endpoint is free for another request.
+/// Returns the trailers.
 ///
 /// # Errors
 /// Why the response had to be cut short. The exchange is left as it is: the caller aborts it.
@@ -27,7 +29,7 @@ pub async fn relay<E: Exchange>(
     answer: &mut Answer,
     timeouts: UpstreamTimeouts,
     timer: &mut Timer,
-) -> Result<(), Reason> {
+) -> Result<Option<Fields>, Reason> {
     let mut relay = Relay {
         body: BodyReader::new(answer.length),
         send_timeout: cx.snapshot.http_limits(cx.listener).send_timeout,
@@ -40,6 +42,32 @@ pub async fn relay<E: Exchange>(
     let result = poll_fn(|task| relay.poll(task, exchange, upload, answer, timer)).await;
     cx.body_sent = relay.body_sent;
     cx.body_received = upload.received();
+    timer.set(None);
+    result?;
+    Ok(relay.body.take_trailers())
+}
+
+/// Ends the response and writes out what is held back.
+///
+/// # Errors
+/// The client is gone, or takes nothing for too long.
+pub async fn finish<E: Exchange>(
+    cx: &RequestContext,
+    exchange: &mut E,
+    trailers: Option<Fields>,
+    timer: &mut Timer,
+) -> Result<(), Reason> {
+    let patience = cx.snapshot.http_limits(cx.listener).send_timeout;
+    let mut stall = Stall::default();
+    let result = poll_fn(|task| {
+        let ready = exchange.poll_finish(task, trailers.as_ref());
+        if ready.is_ready() {
+            return ready;
+        }
+        timer.set(stall.deadline(patience));
+        timer.poll_expired(task).map(|()| Err(Reason::SendTimedOut))
+    })
+    .await;
     timer.set(None);
     result
 }
@@ -133,14 +161,7 @@ impl Relay {
                 },
             }
         }
-        let trailers = self.body.trailers();
-        match exchange.poll_finish(cx, trailers) {
-            Poll::Pending => {
-                self.sends.wait();
-                Poll::Pending
-            }
-            ready => ready,
-        }
+        Poll::Ready(Ok(()))
     }
 
     /// Nothing more to read for now: what the client could have already mustn't wait for it.

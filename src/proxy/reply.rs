@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::context::RequestContext;
 use super::exchange::Exchange;
-use super::headers::Response;
+use super::headers::{Response, push_lower_case};
 use crate::config::CustomReply;
 use crate::filter::hop_by_hop::Named;
 use crate::http::field::FieldId;
@@ -72,7 +72,7 @@ async fn send<E: Exchange>(cx: &mut RequestContext, exchange: &mut E, status: u1
         fields.push(b"Content-Length", itoa::Buffer::new().format(body.len()).as_bytes());
     }
     let body = if head_only { &[] } else { body };
-    exchange.send_head(&Response {
+    let bytes = exchange.send_head(&Response {
         status,
         fields: &fields,
         named: Named::of(&fields),
@@ -82,6 +82,7 @@ async fn send<E: Exchange>(cx: &mut RequestContext, exchange: &mut E, status: u1
         head_only,
         upgrade: None,
     });
+    cx.head_sent = bytes as u64;
     let mut timer = Timer::new();
     timer.set_after(Instant::now(), cx.snapshot.http_limits(cx.listener).send_timeout);
     let mut sent = 0;
@@ -114,7 +115,7 @@ fn location(cx: &RequestContext, redirect: &Redirect) -> Vec<u8> {
             RedirectPart::Scheme => {
                 location.extend_from_slice(if cx.connection.tls.is_some() { b"https" } else { b"http" });
             }
-            RedirectPart::Host => location.extend_from_slice(head.host()),
+            RedirectPart::Host => push_lower_case(head.host(), &mut location),
             RedirectPart::Uri => location.extend_from_slice(head.target()),
             RedirectPart::Path => location.extend_from_slice(head.path()),
             RedirectPart::Query => location.extend_from_slice(head.query().unwrap_or_default()),

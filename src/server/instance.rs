@@ -295,16 +295,12 @@ impl Instance {
         self.ready.store(false, Relaxed);
         self.end(limit);
         self.failure.notify_waiters();
-        if let Some(log) = &self.log {
-            log.close();
-        }
+        self.join();
     }
 
     /// Cuts what is left.
     pub(super) fn stop(&self) {
-        for worker in &self.state().workers {
-            let _ = worker.commands.send(Command::Drain(Duration::ZERO));
-        }
+        self.command_drain(Duration::ZERO);
     }
 
     /// Waits for the workers to have ended, and for the last log line to be written.
@@ -319,12 +315,16 @@ impl Instance {
     }
 
     fn end(&self, limit: Duration) {
-        let workers = std::mem::take(&mut self.state().workers);
-        for worker in &workers {
-            let _ = worker.commands.send(Command::Drain(limit));
+        self.command_drain(limit);
+        while self.state().workers.iter().any(|worker| !worker.thread.is_finished()) {
+            std::thread::sleep(Duration::from_millis(2));
         }
-        for worker in workers {
-            let _ = worker.thread.join();
+    }
+
+    fn command_drain(&self, limit: Duration) {
+        for worker in &self.state().workers {
+            // A worker that has ended needs no telling.
+            let _ = worker.commands.send(Command::Drain(limit));
         }
     }
 

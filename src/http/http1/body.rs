@@ -77,11 +77,6 @@ impl BodyReader {
     }
 
     /// The trailer fields, once the body is done.
-    pub fn trailers(&self) -> Option<&Fields> {
-        self.trailers.as_ref()
-    }
-
-    /// The trailer fields, given away.
     pub fn take_trailers(&mut self) -> Option<Fields> {
         self.trailers.take()
     }

@@ -37,6 +37,9 @@ impl HeadReader {
         if looks_foreign(bytes) {
             return Err(Reason::WrongProtocol);
         }
+        if bytes.first().is_some_and(|first| is_no_start(*first)) && !bytes.starts_with(&[0x16]) {
+            return Err(Reason::MalformedHead);
+        }
         match self.scan.advance(bytes)? {
             Found::End(end) if end > limits.max_head_bytes => Err(too_large(bytes, limits)),
             Found::End(end) => {
@@ -153,7 +156,8 @@ fn parse_request(bytes: &[u8], limits: &HeadLimits) -> Result<(RequestHead, Body
     let rest = if target.rest.is_empty() { fields.store(b"/") } else { at(target.rest) };
     let authority = host_of(&mut fields, version, target.authority.map(at))?;
     let length = request_length(version, &fields)?;
-    Ok((RequestHead::new(fields, version, method, rest, authority), length))
+    let received = Span::new(path_start, path_start + path.len());
+    Ok((RequestHead::new(fields, version, method, rest, authority).with_received_target(received), length))
 }
 
 /// RFC 9112 3.2: exactly one Host in HTTP/1.1, at most one in 1.0; the absolute-form's authority stands for it, and must
@@ -250,6 +254,11 @@ fn span_of(whole: &[u8], part: &[u8]) -> Span {
 /// A TLS record or an HTTP/2 preface where HTTP/1 was expected.
 fn looks_foreign(bytes: &[u8]) -> bool {
     matches!(bytes, [0x16, 0x03, ..]) || bytes.starts_with(b"PRI * HTTP/2.0\r\n")
+}
+
+/// No request starts with this byte: what follows it needn't be waited for.
+fn is_no_start(first: u8) -> bool {
+    !first.is_ascii_graphic() && !matches!(first, b'\r' | b'\n')
 }
 
 /// Refuses a bad request line as soon as it is whole, without waiting for the fields.

@@ -59,11 +59,22 @@ pub(crate) fn is_valid_host(host: &[u8]) -> bool {
             (name, &host[end..])
         }
     };
-    name.len() <= 255
-        && (port.is_empty() || (port[0] == b':' && port.len() <= 6 && port[1..].iter().all(u8::is_ascii_digit)))
+    name.len() <= 255 && is_valid_port(port)
 }
 
 const SCHEMES: [&str; 2] = ["http://", "https://"];
+
+/// Nothing, or a colon and a number that TCP can have; RFC 3986 lets the number be missing.
+fn is_valid_port(port: &[u8]) -> bool {
+    match port {
+        [] | [b':'] => true,
+        [b':', digits @ ..] => {
+            digits.iter().all(u8::is_ascii_digit)
+                && std::str::from_utf8(digits).is_ok_and(|digits| digits.parse::<u16>().is_ok())
+        }
+        _ => false,
+    }
+}
 
 /// RFC 3986's reg-name: unreserved, sub-delims and `%`.
 const HOST_BYTES: [bool; 256] = {
@@ -120,9 +131,10 @@ mod tests {
         for host in ["a", "a.b:80", "[::1]", "[::1]:8080", "127.0.0.1", "a:", "x_y"] {
             assert!(is_valid_host(host.as_bytes()), "{host}");
         }
-        for host in
-            ["", ":80", "a b", "a/b", "u@a", "a:b", "a:123456", "[::1", "[]", "[g]", "a\u{e9}", "a:80:80", "[::1]x"]
-        {
+        for host in [
+            "", ":80", "a b", "a/b", "u@a", "a:b", "a:123456", "a:65536", "[::1", "[]", "[g]", "a\u{e9}", "a:80:80",
+            "[::1]x",
+        ] {
             assert!(!is_valid_host(host.as_bytes()), "{host}");
         }
     }

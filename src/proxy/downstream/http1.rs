@@ -29,7 +29,7 @@ const LINGER: Duration = Duration::from_secs(2);
 pub async fn serve_http1(local: Rc<Local>, facts: Rc<ConnectionFacts>, stream: Stream) {
     let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
     let _entered = local.enter(waker);
-    let mut http1 = Http1::new(stream);
+    let mut http1 = Http1::new(Rc::clone(&local), stream);
     let mut timer = Timer::new();
     let mut requests = 0;
     while let Some(next) = next_head(&local, &facts, &mut http1, &mut timer, requests == 0).await {
@@ -48,10 +48,18 @@ pub async fn serve_http1(local: Rc<Local>, facts: Rc<ConnectionFacts>, stream: S
     close(&mut http1, &mut timer).await;
 }
 
+/// Answers a connection that doesn't speak HTTP/1 as this listener does, and ends it.
+pub async fn refuse_http1(local: Rc<Local>, facts: Rc<ConnectionFacts>, stream: Stream, reason: Reason) {
+    let mut http1 = Http1::new(Rc::clone(&local), stream);
+    one_request(&local, &facts, &mut http1, Arrival { started: Instant::now(), head: Err(reason), bytes: 0 }, 1).await;
+    close(&mut http1, &mut Timer::new()).await;
+}
+
 /// A request that has arrived, or why it can't be taken.
 struct Arrival {
     started: Instant,
     head: Result<(RequestHead, BodyLength), Reason>,
+    bytes: usize,
 }
 
 async fn one_request(
@@ -68,6 +76,7 @@ async fn one_request(
     let refused = arrival.head.as_ref().err().copied();
     let (head, length) = arrival.head.unwrap_or_else(|_| (empty_head(), BodyLength::Known(0)));
     let mut cx = RequestContext::new(local, facts, listener, head, arrival.started);
+    cx.head_received = arrival.bytes as u64;
     let limits = cx.snapshot.http_limits(listener);
     let last = requests >= limits.max_requests || local.is_draining() || refused.is_some();
     http1.begin(&cx.head, length, limits, last);
@@ -116,9 +125,12 @@ async fn next_head(
                     Ok(None) => {}
                     Ok(Some((head, length, used))) => {
                         http1.input.consume(used);
-                        return Poll::Ready(Some(Arrival { started, head: Ok((head, length)) }));
+                        return Poll::Ready(Some(Arrival { started, head: Ok((head, length)), bytes: used }));
                     }
-                    Err(reason) => return Poll::Ready(Some(Arrival { started, head: Err(reason) })),
+                    Err(reason) => {
+                        let bytes = http1.input.bytes().len();
+                        return Poll::Ready(Some(Arrival { started, head: Err(reason), bytes }));
+                    }
                 }
             } else if local.is_draining() || facts.seat.index.get().is_none() {
                 return Poll::Ready(None);
@@ -135,7 +147,11 @@ async fn next_head(
             }
         }
         ready!(timer.poll_expired(cx));
-        Poll::Ready(started.map(|started| Arrival { started, head: Err(Reason::HeadTimedOut) }))
+        Poll::Ready(started.map(|started| Arrival {
+            started,
+            head: Err(Reason::HeadTimedOut),
+            bytes: http1.input.bytes().len(),
+        }))
     })
     .await
 }

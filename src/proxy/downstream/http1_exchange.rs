@@ -1,6 +1,7 @@
 //! The HTTP/1 connection as one request's exchange.
 
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use tokio::time::Instant;
@@ -14,6 +15,7 @@ use crate::http::output::Output;
 use crate::http::stream::{Input, READ_BUFFER_BYTES, Stream};
 use crate::proxy::exchange::Exchange;
 use crate::proxy::headers::{Http1Framing, Response, encode_interim, encode_response, encode_trailers, names_token};
+use crate::proxy::local::Local;
 use crate::proxy::upload::push_chunk_size;
 use crate::reason::Reason;
 
@@ -22,6 +24,7 @@ const HELD_BYTES: usize = 8 << 10;
 
 /// A connection, and the state of the request that it is in.
 pub(super) struct Http1 {
+    local: Rc<Local>,
     pub(super) stream: Stream,
     pub(super) input: Input,
     pub(super) output: Output,
@@ -52,8 +55,9 @@ enum Sending {
 }
 
 impl Http1 {
-    pub(super) fn new(stream: Stream) -> Self {
+    pub(super) fn new(local: Rc<Local>, stream: Stream) -> Self {
         Self {
+            local,
             stream,
             input: Input::default(),
             output: Output::default(),
@@ -188,7 +192,7 @@ impl Exchange for Http1 {
         }
     }
 
-    fn send_head(&mut self, response: &Response<'_>) {
+    fn send_head(&mut self, response: &Response<'_>) -> usize {
         self.started = true;
         let length = match response.length {
             BodyLength::Known(n) => BodyLength::Known(n),
@@ -197,7 +201,8 @@ impl Exchange for Http1 {
         };
         let until_close = length == BodyLength::UntilClose && !response.head_only;
         // A body that was announced and never asked for may or may not come.
-        if until_close || self.wants_continue {
+        // A drain may have begun since the request came.
+        if until_close || self.wants_continue || self.local.is_draining() {
             self.keep_alive = false;
         }
         self.sending = match length {
@@ -205,7 +210,9 @@ impl Exchange for Http1 {
             _ => Sending::Plain { until_close },
         };
         let framing = Http1Framing { length, version: self.client, keep_alive: self.keep_alive };
+        let before = self.output.len();
         encode_response(response, framing, self.output.buffer());
+        self.output.len() - before
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<Result<usize, Reason>> {

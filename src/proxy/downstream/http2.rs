@@ -210,6 +210,7 @@ async fn one_request(
             }
         };
         let mut cx = RequestContext::new(local, facts, listener, head, started);
+        cx.head_received = cx.head.fields.bytes().len() as u64;
         let mut exchange = Http2::new(body, respond, limits);
         match refused {
             Some(reason) => reply::refuse(&mut cx, &mut exchange, reason.into()).await,

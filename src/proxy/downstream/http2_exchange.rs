@@ -177,16 +177,18 @@ impl Exchange for Http2 {
         }
     }
 
-    fn send_head(&mut self, response: &Response<'_>) {
+    fn send_head(&mut self, response: &Response<'_>) -> usize {
         let mut head = http::Response::new(());
         *head.status_mut() = http::StatusCode::from_u16(response.status).unwrap_or(http::StatusCode::BAD_GATEWAY);
         *head.headers_mut() = Self::header_map(response);
+        let bytes = head.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         let ends = response.head_only || response.length.is_empty();
         match self.respond.send_response(head, ends) {
             Ok(send) => self.send = Some(send),
             Err(_) => self.reset = true,
         }
         self.finished = ends;
+        bytes
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<Result<usize, Reason>> {
