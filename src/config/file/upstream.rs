@@ -35,8 +35,8 @@ table! {
         timeouts: TimeoutsFile = {},
         /// Idle connections that each worker keeps to each endpoint.
         idle_connections: Number<0, 65_535> = 256,
-        /// What `Host` says to the endpoint: `"request"` what the client sent, `"endpoint"` the endpoint's address, else
-        /// this text.
+        /// What `Host` says to the endpoint: `"request"` the host asked for in lower case and without its port,
+        /// `"endpoint"` the endpoint's address, else this text.
         host: HostHeader = "request",
         /// Status line and header of a response together: else 502.
         max_head_size: ByteSize = "32k",
