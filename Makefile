@@ -2,8 +2,8 @@
 
 SHELL   := /bin/sh
 CARGO   ?= cargo
-# What `make demo` builds and starts: release, or dev for a quick build.
-PROFILE ?= release
+# What `make demo` builds and starts: dev, which `make test` builds too, or release, which takes minutes longer.
+PROFILE ?= dev
 # Flags for the demo, for example DEMO_FLAGS="--http 127.0.0.1:8081".
 DEMO_FLAGS ?=
 
@@ -39,7 +39,7 @@ check: needs-build lint ## format check and clippy, warnings are errors
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
-	shellcheck scripts/* .ci/run
+	shellcheck scripts/* .ci/run benches/rig/run
 
 fmt: ## format the code
 	$(CARGO) fmt
@@ -50,8 +50,8 @@ unit: # every test of the crate
 blocks: # the README's command blocks, against a demo that really runs
 	scripts/readme-blocks README.md
 
-bench: needs-build ## run the benchmarks
-	$(CARGO) bench --locked
+bench: release ## measure beside nginx and HAProxy: benches/rig/run says what it needs
+	benches/rig/run
 
 deny: ## check licenses, advisories and sources of all dependencies (cargo install cargo-deny)
 	$(CARGO) deny check

@@ -45,7 +45,9 @@ impl Output {
         let mut bytes = std::mem::take(&mut self.bytes);
         if (1..=POOLED_BYTES).contains(&bytes.capacity()) {
             bytes.clear();
-            FREE.with_borrow_mut(|free| {
+            // The pool may be gone already when a thread ends.
+            let _ = FREE.try_with(|free| {
+                let mut free = free.borrow_mut();
                 if free.len() < POOLED {
                     free.push(bytes);
                 }

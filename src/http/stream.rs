@@ -189,7 +189,9 @@ impl Input {
         if let Some(buffer) = self.buffer.take()
             && buffer.len() == READ_BUFFER_BYTES
         {
-            FREE.with_borrow_mut(|free| {
+            // The pool may be gone already when a thread ends.
+            let _ = FREE.try_with(|free| {
+                let mut free = free.borrow_mut();
                 if free.len() < POOLED_BUFFERS {
                     free.push(buffer);
                 }

@@ -71,7 +71,9 @@ impl Default for Timer {
 impl Drop for Timer {
     fn drop(&mut self) {
         if let Some(sleep) = self.sleep.take().filter(|sleep| POOLING && !sleep.is_elapsed()) {
-            FREE.with_borrow_mut(|free| {
+            // The pool may be gone already when a thread ends.
+            let _ = FREE.try_with(|free| {
+                let mut free = free.borrow_mut();
                 if free.len() < POOLED_TIMERS {
                     free.push(sleep);
                 }

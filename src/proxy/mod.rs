@@ -21,13 +21,16 @@ pub mod upload;
 #[cfg(test)]
 mod tests;
 
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use self::context::RequestContext;
 use self::exchange::Exchange;
 use self::stages::{Admitted, admit};
 use crate::http::http1::BodyLength;
+use crate::reason::Reason;
 use crate::snapshot::Target;
 
 /// Handles one request: admits it, then forwards it or answers it. What happened is recorded when `cx` is dropped.
@@ -45,7 +48,9 @@ pub async fn serve<E: Exchange>(cx: &mut RequestContext, exchange: &mut E, lengt
     match &route.target {
         Target::Forward(upstream) => {
             if wait > Duration::ZERO {
-                tokio::time::sleep(wait).await;
+                if !waited(exchange, wait).await {
+                    return reply::refuse(cx, exchange, Reason::ClientGone.into()).await;
+                }
             }
             exchange.limit_body(route.max_body_size);
             if let Err(refusal) = forward::forward(cx, exchange, length, upstream).await {
@@ -55,4 +60,14 @@ pub async fn serve<E: Exchange>(cx: &mut RequestContext, exchange: &mut E, lengt
         Target::Redirect(redirect) => reply::redirect(cx, exchange, redirect).await,
         Target::Reply { status, content_type, body } => reply::fixed(cx, exchange, *status, content_type, body).await,
     }
+}
+
+/// Waits for the slot that a limit has given; `false` if the client has left the queue.
+async fn waited<E: Exchange>(exchange: &mut E, wait: Duration) -> bool {
+    let mut slot = std::pin::pin!(tokio::time::sleep(wait));
+    poll_fn(|cx| match exchange.poll_gone(cx) {
+        Poll::Ready(()) => Poll::Ready(false),
+        Poll::Pending => slot.as_mut().poll(cx).map(|()| true),
+    })
+    .await
 }

@@ -24,6 +24,9 @@ use crate::tls;
 use crate::upstream::Upstream;
 use crate::worker::{self, Command, Opening, Seed};
 
+/// How long a start or reload waits for names; what takes longer is resolved while requests are served already.
+pub(super) const RESOLVE_PATIENCE: Duration = Duration::from_secs(3);
+
 /// How long a reload waits for each worker to take it over.
 const RELOAD_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -60,7 +63,9 @@ pub struct Instance {
     status_address: Option<SocketAddr>,
     ready: AtomicBool,
     failed: AtomicBool,
-    failure: Notify,
+    /// Failed, or shut down: nothing beside the workers needs to run on.
+    over: AtomicBool,
+    ending: Notify,
     /// Upstreams have changed: names may have to be resolved.
     reloaded: Notify,
 }
@@ -122,7 +127,8 @@ impl Instance {
             status_address,
             ready: AtomicBool::new(false),
             failed: AtomicBool::new(false),
-            failure: Notify::new(),
+            over: AtomicBool::new(false),
+            ending: Notify::new(),
             reloaded: Notify::new(),
         })
     }
@@ -135,7 +141,7 @@ impl Instance {
         let instance = Arc::new(Self::prepare(config)?);
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Runtime)?;
-        runtime.block_on(control::resolve::resolve_all(&instance.upstreams(), Duration::from_secs(3)));
+        runtime.block_on(control::resolve::resolve_all(&instance.upstreams(), RESOLVE_PATIENCE));
         instance.start_workers().map_err(StartError::Runtime)?;
         let weak = Arc::downgrade(&instance);
         let control = move || {
@@ -143,7 +149,7 @@ impl Instance {
                 runtime.block_on(async {
                     tokio::select! {
                         () = instance.run_control() => {}
-                        () = instance.failed() => {}
+                        () = instance.is_over() => {}
                     }
                 });
             }
@@ -252,6 +258,7 @@ impl Instance {
             fresh.push(bound);
         }
         let snapshot = Arc::new(Snapshot::build(Arc::new(config), Some(&before), &self.metrics)?);
+        resolve_new_names(&snapshot);
         // From here on nothing can fail.
         self.certificates.replace(certificates);
         self.metrics.set_certificates(self.certificates.expiries());
@@ -294,7 +301,7 @@ impl Instance {
     pub fn shutdown(&self, limit: Duration) {
         self.ready.store(false, Relaxed);
         self.end(limit);
-        self.failure.notify_waiters();
+        self.finish();
         self.join();
     }
 
@@ -341,7 +348,7 @@ impl Instance {
             loop {
                 let upstreams = self.upstreams();
                 let resolve = async {
-                    control::resolve::resolve_all(&upstreams, Duration::from_secs(3)).await;
+                    control::resolve::resolve_all(&upstreams, RESOLVE_PATIENCE).await;
                     control::resolve::retry_unresolved(&upstreams).await;
                     std::future::pending::<()>().await;
                 };
@@ -358,7 +365,12 @@ impl Instance {
     /// Something without which nothing can be served has failed.
     pub(super) fn fail(&self) {
         self.failed.store(true, Relaxed);
-        self.failure.notify_waiters();
+        self.finish();
+    }
+
+    fn finish(&self) {
+        self.over.store(true, Relaxed);
+        self.ending.notify_waiters();
     }
 
     pub(super) fn has_failed(&self) -> bool {
@@ -366,9 +378,9 @@ impl Instance {
     }
 
     /// Ready when [`Instance::fail`] was called, or a gate of [`Instance::start`] was shut down.
-    pub(super) async fn failed(&self) {
-        let notified = self.failure.notified();
-        if !self.has_failed() {
+    pub(super) async fn is_over(&self) {
+        let notified = self.ending.notified();
+        if !self.over.load(Relaxed) {
             notified.await;
         }
     }
@@ -403,6 +415,21 @@ impl Instance {
 
 fn bind_listener(address: SocketAddr, backlog: u32, count: usize) -> Result<Bound, StartError> {
     bind(address, backlog, count).map_err(|error| StartError::Bind(explain_bind_error(address, &error)))
+}
+
+/// Names that came with a reload get a chance to resolve before a request needs them. On a thread of its own: the
+/// caller's may belong to a runtime.
+fn resolve_new_names(snapshot: &Snapshot) {
+    if snapshot.upstreams.iter().all(|upstream| upstream.unresolved().next().is_none()) {
+        return;
+    }
+    let resolve = || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(control::resolve::resolve_all(&snapshot.upstreams, RESOLVE_PATIENCE)),
+        Err(error) => tracing::warn!(%error, "new names are resolved after the reload"),
+    };
+    std::thread::scope(|scope| {
+        let _ = scope.spawn(resolve).join();
+    });
 }
 
 fn live_endpoints(snapshot: &Snapshot) -> Vec<EndpointSample> {

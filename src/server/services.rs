@@ -1,17 +1,15 @@
 //! pingora services: the data plane, and what runs beside it.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora_core::server::{ListenFds, ShutdownWatch};
 use pingora_core::services::{ServiceReadyNotifier, ServiceWithDependents};
 
+use super::instance::RESOLVE_PATIENCE;
+use super::signals::notify_supervisor;
 use super::{Instance, Ready};
 use crate::control;
-
-/// How long the start waits for names; what takes longer is resolved while requests are served already.
-const RESOLVE_AT_START: Duration = Duration::from_secs(3);
 
 type OnReady = Box<dyn FnOnce(&Ready) + Send>;
 
@@ -41,6 +39,7 @@ impl ServiceWithDependents for DataPlane {
             return self.instance.fail();
         }
         ready.notify_ready();
+        notify_supervisor(&[sd_notify::NotifyState::Ready]);
         if let Some(on_ready) = self.on_ready.lock().unwrap_or_else(PoisonError::into_inner).take() {
             on_ready(&self.instance.ready());
         }
@@ -77,7 +76,7 @@ impl ServiceWithDependents for Control {
         _: usize,
         ready: ServiceReadyNotifier,
     ) {
-        control::resolve::resolve_all(&self.instance.upstreams(), RESOLVE_AT_START).await;
+        control::resolve::resolve_all(&self.instance.upstreams(), RESOLVE_PATIENCE).await;
         ready.notify_ready();
         tokio::select! {
             () = self.instance.run_control() => {}

@@ -31,7 +31,6 @@ impl Signals {
             quit: signal(SignalKind::quit())?,
             interrupt: signal(SignalKind::interrupt())?,
         };
-        notify_supervisor(&[sd_notify::NotifyState::Ready]);
         loop {
             tokio::select! {
                 gently = stop.recv() => {
@@ -47,7 +46,7 @@ impl Signals {
                     self.instance.reopen_logs();
                 }
                 _ = window.recv() => {}
-                () = self.instance.failed() => return Ok(()),
+                () = self.instance.is_over() => return Ok(()),
             }
         }
     }
@@ -117,7 +116,7 @@ impl Stop {
 }
 
 /// systemd, if it started us; without it, nothing happens.
-fn notify_supervisor(states: &[sd_notify::NotifyState<'_>]) {
+pub(super) fn notify_supervisor(states: &[sd_notify::NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(%error, "no notification to systemd");
     }
