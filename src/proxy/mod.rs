@@ -47,10 +47,8 @@ pub async fn serve<E: Exchange>(cx: &mut RequestContext, exchange: &mut E, lengt
     let Some(route) = cx.route.and_then(|route| snapshot.route(route)) else { return };
     match &route.target {
         Target::Forward(upstream) => {
-            if wait > Duration::ZERO {
-                if !waited(exchange, wait).await {
-                    return reply::refuse(cx, exchange, Reason::ClientGone.into()).await;
-                }
+            if wait > Duration::ZERO && !waited(exchange, wait).await {
+                return reply::refuse(cx, exchange, Reason::ClientGone.into()).await;
             }
             exchange.limit_body(route.max_body_size);
             if let Err(refusal) = forward::forward(cx, exchange, length, upstream).await {
