@@ -5,20 +5,20 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 
 use super::Ready;
+use super::resources::{bind_listener, live_endpoints, load_certificates};
 use crate::access_log::AccessLog;
-use crate::bind_error::explain_bind_error;
 use crate::config::{self, Config};
 use crate::control;
 use crate::listener::caps::Caps;
-use crate::listener::socket::{Bound, bind};
-use crate::metrics::{EndpointSample, Metrics};
+use crate::listener::socket::Bound;
+use crate::metrics::Metrics;
 use crate::snapshot::Snapshot;
 use crate::tls;
 use crate::upstream::Upstream;
@@ -26,9 +26,6 @@ use crate::worker::{self, Command, Opening, Seed};
 
 /// How long a start or reload waits for names; what takes longer is resolved while requests are served already.
 pub(super) const RESOLVE_PATIENCE: Duration = Duration::from_secs(3);
-
-/// How long a reload waits for each worker to take it over.
-const RELOAD_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why a configuration can't be served.
 #[derive(Debug, thiserror::Error)]
@@ -50,14 +47,14 @@ pub enum StartError {
 
 /// A gate: prepared, then running, then drained.
 pub struct Instance {
-    current: Arc<ArcSwap<Snapshot>>,
-    metrics: Arc<Metrics>,
+    pub(super) current: Arc<ArcSwap<Snapshot>>,
+    pub(super) metrics: Arc<Metrics>,
     log: Option<Arc<AccessLog>>,
-    caps: Arc<Caps>,
-    certificates: Arc<tls::Store>,
-    tickets: Arc<tls::Tickets>,
+    pub(super) caps: Arc<Caps>,
+    pub(super) certificates: Arc<tls::Store>,
+    pub(super) tickets: Arc<tls::Tickets>,
     epoch: Instant,
-    count: usize,
+    pub(super) count: usize,
     state: Mutex<State>,
     status: Mutex<Option<std::net::TcpListener>>,
     status_address: Option<SocketAddr>,
@@ -67,19 +64,20 @@ pub struct Instance {
     over: AtomicBool,
     ending: Notify,
     /// Upstreams have changed: names may have to be resolved.
-    reloaded: Notify,
+    pub(super) reloaded: Notify,
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     /// Bound and not yet handed to the workers.
     bound: Vec<Bound>,
-    addresses: Vec<(SocketAddr, SocketAddr)>,
-    workers: Vec<Worker>,
+    /// As configured, and as bound.
+    pub(super) addresses: Vec<(SocketAddr, SocketAddr)>,
+    pub(super) workers: Vec<Worker>,
 }
 
-struct Worker {
-    commands: mpsc::UnboundedSender<Command>,
+pub(super) struct Worker {
+    pub(super) commands: mpsc::UnboundedSender<Command>,
     thread: JoinHandle<()>,
 }
 
@@ -216,75 +214,6 @@ impl Instance {
         self.current.load().upstreams.clone()
     }
 
-    /// Replaces the configuration under traffic. Nothing has changed if it fails.
-    ///
-    /// # Errors
-    /// As [`Instance::prepare`], and [`StartError::Fixed`].
-    pub fn reload(&self, config: Config) -> Result<(), StartError> {
-        let result = self.try_reload(config);
-        match result {
-            Ok(()) => self.metrics.reload_succeeded(),
-            Err(_) => self.metrics.reload_failed(),
-        }
-        result
-    }
-
-    pub fn count_failed_reload(&self) {
-        self.metrics.reload_failed();
-    }
-
-    fn try_reload(&self, config: Config) -> Result<(), StartError> {
-        let before = self.current.load_full();
-        if config.workers != before.config.workers {
-            return Err(StartError::Fixed("`workers`"));
-        }
-        if config.access_log != before.config.access_log {
-            return Err(StartError::Fixed("`access_log`"));
-        }
-        if config.metrics != before.config.metrics {
-            return Err(StartError::Fixed("`metrics.address`"));
-        }
-        let mut state = self.state();
-        let certificates = load_certificates(&config)?;
-        let mut fresh = Vec::new();
-        let mut addresses = Vec::new();
-        for listener in &config.listeners {
-            let kept = state.addresses.iter().find(|(asked, _)| *asked == listener.address);
-            let bound = match kept {
-                Some((_, bound)) => Bound { address: *bound, sockets: Vec::new() },
-                None => bind_listener(listener.address, listener.backlog, self.count)?,
-            };
-            addresses.push((listener.address, bound.address));
-            fresh.push(bound);
-        }
-        let snapshot = Arc::new(Snapshot::build(Arc::new(config), Some(&before), &self.metrics)?);
-        resolve_new_names(&snapshot);
-        // From here on nothing can fail.
-        self.certificates.replace(certificates);
-        self.metrics.set_certificates(self.certificates.expiries());
-        self.caps.set(&snapshot.config);
-        state.addresses = addresses;
-        let mut waits = Vec::new();
-        for worker in &state.workers {
-            let listeners = self.openings(&snapshot.config, |at| {
-                let bound = fresh.get_mut(at)?;
-                Some((bound.address, bound.sockets.pop()))
-            });
-            let (done, taken) = oneshot::channel();
-            let _ = worker.commands.send(Command::Reload { snapshot: Arc::clone(&snapshot), listeners, done });
-            waits.push(taken);
-        }
-        let deadline = Instant::now() + RELOAD_PATIENCE;
-        for mut taken in waits {
-            while matches!(taken.try_recv(), Err(oneshot::error::TryRecvError::Empty)) && Instant::now() < deadline {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        }
-        self.current.store(snapshot);
-        self.reloaded.notify_one();
-        Ok(())
-    }
-
     /// Goes on accepting for `lame_duck` while `/readyz` says no, then finishes what is in flight, up to `drain_timeout`.
     pub fn drain(&self) {
         let config = Arc::clone(&self.current.load().config);
@@ -385,7 +314,7 @@ impl Instance {
         }
     }
 
-    fn openings(
+    pub(super) fn openings(
         &self,
         config: &Config,
         mut socket: impl FnMut(usize) -> Option<(SocketAddr, Option<std::net::TcpListener>)>,
@@ -408,65 +337,7 @@ impl Instance {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn bind_listener(address: SocketAddr, backlog: u32, count: usize) -> Result<Bound, StartError> {
-    bind(address, backlog, count).map_err(|error| StartError::Bind(explain_bind_error(address, &error)))
-}
-
-/// Names that came with a reload get a chance to resolve before a request needs them. On a thread of its own: the
-/// caller's may belong to a runtime.
-fn resolve_new_names(snapshot: &Snapshot) {
-    if snapshot.upstreams.iter().all(|upstream| upstream.unresolved().next().is_none()) {
-        return;
-    }
-    let resolve = || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(control::resolve::resolve_all(&snapshot.upstreams, RESOLVE_PATIENCE)),
-        Err(error) => tracing::warn!(%error, "new names are resolved after the reload"),
-    };
-    std::thread::scope(|scope| {
-        let _ = scope.spawn(resolve).join();
-    });
-}
-
-fn live_endpoints(snapshot: &Snapshot) -> Vec<EndpointSample> {
-    let now = Instant::now();
-    let mut samples = Vec::new();
-    for upstream in &snapshot.upstreams {
-        for endpoint in upstream.endpoints().iter() {
-            samples.push(EndpointSample {
-                upstream: Arc::clone(upstream.name()),
-                endpoint: Arc::from(endpoint.name()),
-                in_flight: u64::from(endpoint.in_flight()),
-                ejected: endpoint.is_ejected(now),
-                failures: endpoint.failures_total(),
-                ejections: endpoint.ejections_total(),
-            });
-        }
-    }
-    samples
-}
-
-fn load_certificates(config: &Config) -> Result<Vec<tls::SiteCertificates>, StartError> {
-    let now = SystemTime::now();
-    let mut faults = Vec::new();
-    let mut sites = Vec::new();
-    for site in &config.sites {
-        match tls::SiteCertificates::load(site) {
-            Ok(certificates) => {
-                for (file, warning) in certificates.warnings(now) {
-                    tracing::warn!("{file}: {warning}");
-                }
-                sites.push(certificates);
-            }
-            Err(errors) => faults.extend(errors.iter().map(ToString::to_string)),
-        }
-    }
-    if !faults.is_empty() {
-        return Err(StartError::Certificates(faults.join("\n")));
-    }
-    Ok(sites)
 }

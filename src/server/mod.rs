@@ -5,6 +5,8 @@
 //! clear line and an exit code.
 
 mod instance;
+mod reload;
+mod resources;
 mod services;
 mod signals;
 

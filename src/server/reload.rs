@@ -1,0 +1,105 @@
+//! Replacing the configuration under traffic.
+//!
+//! All that can fail comes first; from there on nothing can, and each worker takes the new generation over whole.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::instance::{Instance, RESOLVE_PATIENCE, StartError};
+use super::resources::{bind_listener, load_certificates};
+use crate::config::Config;
+use crate::control;
+use crate::listener::socket::Bound;
+use crate::snapshot::Snapshot;
+use crate::worker::Command;
+
+/// How long a reload waits for each worker to take it over.
+const RELOAD_PATIENCE: Duration = Duration::from_secs(10);
+
+impl Instance {
+    /// Replaces the configuration under traffic. Nothing has changed if it fails.
+    ///
+    /// # Errors
+    /// As [`Instance::prepare`], and [`StartError::Fixed`].
+    pub fn reload(&self, config: Config) -> Result<(), StartError> {
+        let result = self.try_reload(config);
+        match result {
+            Ok(()) => self.metrics.reload_succeeded(),
+            Err(_) => self.metrics.reload_failed(),
+        }
+        result
+    }
+
+    pub fn count_failed_reload(&self) {
+        self.metrics.reload_failed();
+    }
+
+    fn try_reload(&self, config: Config) -> Result<(), StartError> {
+        let before = self.current.load_full();
+        if config.workers != before.config.workers {
+            return Err(StartError::Fixed("`workers`"));
+        }
+        if config.access_log != before.config.access_log {
+            return Err(StartError::Fixed("`access_log`"));
+        }
+        if config.metrics != before.config.metrics {
+            return Err(StartError::Fixed("`metrics.address`"));
+        }
+        let mut state = self.state();
+        let certificates = load_certificates(&config)?;
+        let mut fresh = Vec::new();
+        let mut addresses = Vec::new();
+        for listener in &config.listeners {
+            let kept = state.addresses.iter().find(|(asked, _)| *asked == listener.address);
+            let bound = match kept {
+                Some((_, bound)) => Bound { address: *bound, sockets: Vec::new() },
+                None => bind_listener(listener.address, listener.backlog, self.count)?,
+            };
+            addresses.push((listener.address, bound.address));
+            fresh.push(bound);
+        }
+        let snapshot = Arc::new(Snapshot::build(Arc::new(config), Some(&before), &self.metrics)?);
+        resolve_new_names(&snapshot);
+        // From here on nothing can fail.
+        self.certificates.replace(certificates);
+        self.metrics.set_certificates(self.certificates.expiries());
+        self.caps.set(&snapshot.config);
+        state.addresses = addresses;
+        let mut waits = Vec::new();
+        for worker in &state.workers {
+            let listeners = self.openings(&snapshot.config, |at| {
+                let bound = fresh.get_mut(at)?;
+                Some((bound.address, bound.sockets.pop()))
+            });
+            let (done, taken) = oneshot::channel();
+            let _ = worker.commands.send(Command::Reload { snapshot: Arc::clone(&snapshot), listeners, done });
+            waits.push(taken);
+        }
+        let deadline = Instant::now() + RELOAD_PATIENCE;
+        for mut taken in waits {
+            while matches!(taken.try_recv(), Err(oneshot::error::TryRecvError::Empty)) && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        self.current.store(snapshot);
+        self.reloaded.notify_one();
+        Ok(())
+    }
+}
+
+/// Names that came with a reload get a chance to resolve before a request needs them. On a thread of its own: the
+/// caller's may belong to a runtime.
+fn resolve_new_names(snapshot: &Snapshot) {
+    if snapshot.upstreams.iter().all(|upstream| upstream.unresolved().next().is_none()) {
+        return;
+    }
+    let resolve = || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(control::resolve::resolve_all(&snapshot.upstreams, RESOLVE_PATIENCE)),
+        Err(error) => tracing::warn!(%error, "new names are resolved after the reload"),
+    };
+    std::thread::scope(|scope| {
+        let _ = scope.spawn(resolve).join();
+    });
+}

@@ -1,0 +1,64 @@
+//! What a configuration needs of the machine, and what a scrape reads of the live state.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use super::instance::StartError;
+use crate::bind_error::explain_bind_error;
+use crate::config::Config;
+use crate::listener::socket::{Bound, bind};
+use crate::metrics::EndpointSample;
+use crate::snapshot::Snapshot;
+use crate::tls;
+
+/// Binds an address once for each worker.
+///
+/// # Errors
+/// One clear line, with the holder of the address where it is known.
+pub(super) fn bind_listener(address: SocketAddr, backlog: u32, count: usize) -> Result<Bound, StartError> {
+    bind(address, backlog, count).map_err(|error| StartError::Bind(explain_bind_error(address, &error)))
+}
+
+pub(super) fn live_endpoints(snapshot: &Snapshot) -> Vec<EndpointSample> {
+    let now = Instant::now();
+    let mut samples = Vec::new();
+    for upstream in &snapshot.upstreams {
+        for endpoint in upstream.endpoints().iter() {
+            samples.push(EndpointSample {
+                upstream: Arc::clone(upstream.name()),
+                endpoint: Arc::from(endpoint.name()),
+                in_flight: u64::from(endpoint.in_flight()),
+                ejected: endpoint.is_ejected(now),
+                failures: endpoint.failures_total(),
+                ejections: endpoint.ejections_total(),
+            });
+        }
+    }
+    samples
+}
+
+/// Loads the certificates of all sites and warns of what clients may dislike.
+///
+/// # Errors
+/// Every fault of every file, a line each.
+pub(super) fn load_certificates(config: &Config) -> Result<Vec<tls::SiteCertificates>, StartError> {
+    let now = SystemTime::now();
+    let mut faults = Vec::new();
+    let mut sites = Vec::new();
+    for site in &config.sites {
+        match tls::SiteCertificates::load(site) {
+            Ok(certificates) => {
+                for (file, warning) in certificates.warnings(now) {
+                    tracing::warn!("{file}: {warning}");
+                }
+                sites.push(certificates);
+            }
+            Err(errors) => faults.extend(errors.iter().map(ToString::to_string)),
+        }
+    }
+    if !faults.is_empty() {
+        return Err(StartError::Certificates(faults.join("\n")));
+    }
+    Ok(sites)
+}
