@@ -21,7 +21,7 @@ use crate::proxy::local::{ListenerSeat, Local};
 use crate::reason::Reason;
 use crate::tls::Handshake;
 
-/// Serves one connection to its end.
+/// Serves one connection to its end. What not every connection does is boxed: a plain idle one mustn't hold its room.
 pub async fn serve_connection(
     local: Rc<Local>,
     seat: Rc<ListenerSeat>,
@@ -33,23 +33,23 @@ pub async fn serve_connection(
         let facts = Rc::new(ConnectionFacts { peer, seat, tls: None });
         let prior_knowledge = terms.listener.h2c && speaks_http2(&stream, terms.listener.http.head_timeout).await;
         return match prior_knowledge {
-            true => serve_http2(local, facts, Stream::Tcp(stream)).await,
+            true => Box::pin(serve_http2(local, facts, Stream::Tcp(stream))).await,
             false => serve_http1(local, facts, Stream::Tcp(stream)).await,
         };
     };
     let deadline = terms.listener.tls.as_ref().map_or(Duration::from_secs(10), |tls| tls.handshake_timeout);
-    match shake_hands(&local, config, stream, deadline).await {
+    match Box::pin(shake_hands(&local, config, stream, deadline)).await {
         Shaken::Tls(stream, handshake) => {
             let http2 = handshake.http2;
             let facts = Rc::new(ConnectionFacts { peer, seat, tls: Some(handshake) });
             match http2 {
-                true => serve_http2(local, facts, Stream::Tls(stream)).await,
+                true => Box::pin(serve_http2(local, facts, Stream::Tls(stream))).await,
                 false => serve_http1(local, facts, Stream::Tls(stream)).await,
             }
         }
         Shaken::PlainHttp(stream) => {
             let facts = Rc::new(ConnectionFacts { peer, seat, tls: None });
-            refuse_http1(local, facts, Stream::Tcp(stream), Reason::WrongProtocol).await;
+            Box::pin(refuse_http1(local, facts, Stream::Tcp(stream), Reason::WrongProtocol)).await;
         }
         Shaken::Ended => {}
     }
