@@ -87,7 +87,6 @@ reasons! {
     UpstreamBodyTimedOut = "upstream_body_timed_out", 504;
     ConnectTimedOut = "connect_timed_out", 504;
     UpstreamTimedOut = "upstream_timed_out", 504;
-    Draining = "draining", 503;
     UnsupportedVersion = "unsupported_version", 505;
 }
 

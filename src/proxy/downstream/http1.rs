@@ -132,8 +132,6 @@ async fn next_head(
                         return Poll::Ready(Some(Arrival { started, head: Err(reason), bytes }));
                     }
                 }
-            } else if local.is_draining() || facts.seat.index.get().is_none() {
-                return Poll::Ready(None);
             }
             match http1.input.poll_fill(cx, &mut http1.stream, limits.max_head_bytes.max(READ_BUFFER_BYTES)) {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(None),
@@ -143,6 +141,10 @@ async fn next_head(
                     timer.set_after(if first { since } else { now }, head_timeout);
                 }
                 Poll::Ready(Ok(_)) => {}
+                // A request that has come all the same is still served; only silence ends here.
+                Poll::Pending if started.is_none() && (local.is_draining() || facts.seat.index.get().is_none()) => {
+                    return Poll::Ready(None);
+                }
                 Poll::Pending => break,
             }
         }
