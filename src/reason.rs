@@ -68,6 +68,8 @@ reasons! {
     ClientGone = "client_gone", 499;
     /// The client took no byte of the response for too long.
     SendTimedOut = "send_timed_out", 499;
+    /// The request was cut by the end of the process: `drain_timeout` was over, or it was told to end at once.
+    Stopped = "stopped", 503;
     /// A panic in this request's task.
     Panicked = "panicked", 500;
     UnknownTransferCoding = "unknown_transfer_coding", 501;

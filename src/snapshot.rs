@@ -122,6 +122,14 @@ impl Snapshot {
         site.and_then(|site| listener.site_rules.get(site.0 as usize)).unwrap_or(&listener.rules)
     }
 
+    /// The rules for the request on its way to the endpoint.
+    pub fn request_rules(&self, route: Option<RouteIndex>) -> &HeaderRules {
+        match route.and_then(|route| self.route(route)) {
+            Some(route) => &route.request_rules,
+            None => HeaderRules::none(),
+        }
+    }
+
     /// Whether two sites answer for the same certificates.
     pub fn share_certificate(&self, a: Option<SiteIndex>, b: Option<SiteIndex>) -> bool {
         match (a.and_then(|a| self.site(a)), b.and_then(|b| self.site(b))) {

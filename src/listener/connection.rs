@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
@@ -105,16 +106,26 @@ async fn shake_hands(local: &Local, config: &Arc<ServerConfig>, stream: TcpStrea
 async fn speaks_http2(stream: &TcpStream, patience: Duration) -> bool {
     let look = async {
         let mut start = [0; 24];
+        let mut pause = Duration::from_millis(5);
         loop {
             match stream.peek(&mut start).await {
                 Ok(0) | Err(_) => return false,
                 Ok(n) => match is_preface(&start[..n]) {
                     Some(answer) => return answer,
                     // The rest of a preface that came in pieces raises no new readiness.
-                    None => sleep(Duration::from_millis(5)).await,
+                    None if is_closed(stream).await => return false,
+                    None => {
+                        sleep(pause).await;
+                        pause = (pause * 2).min(Duration::from_millis(250));
+                    }
                 },
             }
         }
     };
     timeout(patience, look).await.unwrap_or(false)
+}
+
+/// Whether the client has ended its side.
+async fn is_closed(stream: &TcpStream) -> bool {
+    stream.ready(Interest::READABLE).await.map_or(true, |ready| ready.is_read_closed())
 }

@@ -56,6 +56,8 @@ pub struct RequestContext {
     /// Bytes, on HTTP/2 before compression.
     pub head_received: u64,
     pub head_sent: u64,
+    /// The request was handled to its end; otherwise its task was dropped, or panicked.
+    pub completed: bool,
     pub body_received: u64,
     pub body_sent: u64,
 }
@@ -95,6 +97,7 @@ impl RequestContext {
             first_byte: None,
             head_received: 0,
             head_sent: 0,
+            completed: false,
             body_received: 0,
             body_sent: 0,
         }
@@ -116,10 +119,7 @@ impl RequestContext {
     }
 
     pub fn request_rules(&self) -> &HeaderRules {
-        match self.compiled_route() {
-            Some(route) => &route.request_rules,
-            None => HeaderRules::none(),
-        }
+        self.snapshot.request_rules(self.route)
     }
 
     pub fn upstream_host(&self) -> &UpstreamHost {

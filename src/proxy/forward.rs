@@ -1,5 +1,6 @@
 //! Attempts: choose an endpoint, try it, decide on another. nginx's `ngx_http_upstream_next`, with a budget.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -33,7 +34,7 @@ pub async fn forward<E: Exchange>(
     upstream: &Arc<Upstream>,
 ) -> Result<(), Refusal> {
     let mut timer = Timer::new();
-    let mut upload = Upload::new(length, upstream.config().retry.max_replay_bytes);
+    let mut upload = Upload::new(length, upstream.config().retry.max_replay_bytes, Rc::clone(&cx.snapshot), cx.route);
     let upgrade = wants_upgrade(&cx.head, length);
     let (mut answer, in_flight) = obtain(cx, exchange, &mut upload, upstream, upgrade, &mut timer).await?;
     send_head(cx, exchange, &answer);

@@ -121,12 +121,12 @@ pub fn encode_request(cx: &RequestContext, endpoint: &Endpoint, length: BodyLeng
     let rules = cx.request_rules();
     let named = Named::of(&head.fields);
     for (id, name, value) in head.fields.iter() {
-        if id == FieldId::Other && forwarded::is_suspicious(name) {
+        if passes_upstream(id, name, rules) {
+            if !named.drops(id, name) {
+                push_field(name, value, out);
+            }
+        } else if id == FieldId::Other && forwarded::is_suspicious(name) {
             cx.local.metrics.suspicious_field();
-            continue;
-        }
-        if !OWN_REQUEST_FIELDS.contains(id) && !named.drops(id, name) && !rules.drops(id, name) {
-            push_field(name, value, out);
         }
     }
     identity(cx).append_http1(&head.fields, out);
@@ -139,6 +139,13 @@ pub fn encode_request(cx: &RequestContext, endpoint: &Endpoint, length: BodyLeng
         push_length(length, out);
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// Whether a request's field or trailer may reach an endpoint: identity, framing and what a rule sets or removes is not
+/// the client's to say, before the body or after it.
+pub fn passes_upstream(id: FieldId, name: &[u8], rules: &HeaderRules) -> bool {
+    let is_ours = OWN_REQUEST_FIELDS.contains(id) || rules.drops(id, name);
+    !is_ours && (id != FieldId::Other || !forwarded::is_suspicious(name))
 }
 
 /// Appends trailer fields and the empty line that ends a chunked body.

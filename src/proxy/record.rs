@@ -23,11 +23,16 @@ pub fn attempt(cx: &RequestContext, endpoint: &Arc<Endpoint>, outcome: AttemptOu
 
 /// Counts and logs a request that has ended.
 pub fn finish(cx: &mut RequestContext) {
+    if !cx.completed {
+        let cause = match std::thread::panicking() {
+            true => Reason::Panicked,
+            false if cx.local.is_draining() => Reason::Stopped,
+            false => Reason::ClientGone,
+        };
+        cx.reason.get_or_insert(cause);
+    }
     if cx.status == 0 {
-        // Dropped before any answer: the client went away, or the task panicked.
-        let reason = if std::thread::panicking() { Reason::Panicked } else { cx.reason.unwrap_or(Reason::ClientGone) };
-        cx.reason = Some(reason);
-        cx.status = reason.status();
+        cx.status = cx.reason.get_or_insert(Reason::ClientGone).status();
     }
     let duration = Instant::now().saturating_duration_since(cx.started);
     let route = cx.compiled_route().map_or(RouteId::NONE, |route| route.metric);

@@ -54,9 +54,12 @@ pub async fn relay<E: Exchange>(
 pub async fn finish<E: Exchange>(
     cx: &RequestContext,
     exchange: &mut E,
-    trailers: Option<Fields>,
+    mut trailers: Option<Fields>,
     timer: &mut Timer,
 ) -> Result<(), Reason> {
+    if let Some(trailers) = &mut trailers {
+        trailers.retain(|id, name, _| !cx.response_rules().drops(id, name));
+    }
     let patience = cx.snapshot.http_limits(cx.listener).send_timeout;
     let mut stall = Stall::default();
     let result = poll_fn(|task| {
@@ -87,7 +90,10 @@ struct Relay {
 /// Whom a pending relay waits for.
 enum Waits {
     Endpoint,
+    /// To take what has come.
     Client,
+    /// To send the rest of its request.
+    Body,
 }
 
 impl Relay {
@@ -100,10 +106,15 @@ impl Relay {
         timer: &mut Timer,
     ) -> Poll<Result<(), Reason>> {
         if !self.ended && !answer.sent && !answer.broken {
+            let before = (upload.received(), answer.connection.output.len());
             match upload.poll(cx, exchange, &mut answer.connection) {
                 Poll::Ready(Ok(())) => answer.sent = true,
                 // The answer has begun and goes on; only the request's connection is spent.
                 Poll::Ready(Err(_)) => answer.broken = true,
+                // An endpoint that takes a long body first isn't silent.
+                Poll::Pending if before != (upload.received(), answer.connection.output.len()) => {
+                    self.reads.progressed()
+                }
                 Poll::Pending => {}
             }
         }
@@ -111,6 +122,12 @@ impl Relay {
             Poll::Ready(result) => return Poll::Ready(result),
             Poll::Pending if self.sends.is_waiting() => (Waits::Client, self.sends.deadline(self.send_timeout)),
             Poll::Pending => (Waits::Endpoint, self.reads.deadline(self.timeouts.between_bytes)),
+        };
+        let body =
+            if answer.sent || answer.broken || !upload.waits_for_client { None } else { exchange.body_deadline() };
+        let (waits, deadline) = match body {
+            Some(body) if deadline.is_none_or(|deadline| body < deadline) => (Waits::Body, Some(body)),
+            _ => (waits, deadline),
         };
         if exchange.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Reason::ClientGone));
@@ -121,6 +138,7 @@ impl Relay {
         }
         Poll::Ready(Err(match waits {
             Waits::Client => Reason::SendTimedOut,
+            Waits::Body => Reason::BodyTimedOut,
             Waits::Endpoint => Reason::UpstreamBodyTimedOut,
         }))
     }

@@ -1,13 +1,16 @@
 //! The request body on its way to an endpoint, kept within a bound so that another attempt can send it again.
 
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::exchange::Exchange;
-use super::headers::encode_trailers;
+use super::headers::{encode_trailers, passes_upstream};
+use super::local::Pinned;
 use crate::http::head::Fields;
 use crate::http::http1::BodyLength;
 use crate::reason::Reason;
+use crate::route::RouteIndex;
 use crate::upstream::connection::Connection;
 
 /// How much may wait to be written before the client is read again.
@@ -25,6 +28,8 @@ pub struct Upload {
     /// The client has sent all.
     ended: bool,
     trailers: Option<Fields>,
+    snapshot: Rc<Pinned>,
+    route: Option<RouteIndex>,
     /// The end was framed on this attempt.
     closed: bool,
     /// Whether the last poll was waiting for the client, not for the endpoint.
@@ -39,7 +44,7 @@ pub enum UploadError {
 }
 
 impl Upload {
-    pub fn new(length: BodyLength, max_replay: usize) -> Self {
+    pub fn new(length: BodyLength, max_replay: usize, snapshot: Rc<Pinned>, route: Option<RouteIndex>) -> Self {
         let ended = length.is_empty();
         Self {
             length,
@@ -49,6 +54,8 @@ impl Upload {
             received: 0,
             ended,
             trailers: None,
+            snapshot,
+            route,
             closed: ended,
             waits_for_client: false,
         }
@@ -136,6 +143,10 @@ impl Upload {
             if !self.ended {
                 self.ended = true;
                 self.trailers = exchange.take_trailers();
+                if let Some(trailers) = &mut self.trailers {
+                    let rules = self.snapshot.request_rules(self.route);
+                    trailers.retain(|id, name, _| passes_upstream(id, name, rules));
+                }
             }
             self.closed = true;
             if self.length == BodyLength::Chunked {

@@ -28,8 +28,7 @@ impl Connection {
     /// reactor has already seen something on it.
     pub fn is_spoiled(&mut self) -> bool {
         let mut probe = [0; 1];
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        self.stream.poll_read(&mut cx, &mut probe).is_ready()
+        !matches!(self.stream.tcp().try_read(&mut probe), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Reads more of what the endpoint sends; 0 is the end.

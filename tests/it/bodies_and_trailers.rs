@@ -188,3 +188,27 @@ fn head_of_a_chunked_resource_keeps_the_connection_in_step() {
     assert_eq!(client.send("HEAD / HTTP/1.1\r\nHost: test\r\n\r\n").response("HEAD").text(), "");
     assert_eq!(client.get("/").text(), "body");
 }
+
+/// What a field before the body may not say, a trailer after it may not either.
+#[test]
+fn trailers_never_speak_for_the_proxy() {
+    let origin = Origin::mirror();
+    let gate = Gate::to(&[origin.address()]);
+    let mut client = gate.client();
+    client.send(
+        "POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\
+         X-Real-IP: 1.2.3.4\r\nX-Forwarded-For: 1.2.3.4\r\nX_Forwarded_For: 1.2.3.4\r\nX-Request-Id: mine\r\nX-Sum: 1\r\n\r\n",
+    );
+    assert_eq!(client.response("POST").status, 200);
+    assert_eq!(origin.request().trailers, [("X-Sum".into(), "1".into())]);
+}
+
+#[test]
+fn a_refused_body_ends_the_connection_and_says_so() {
+    let origin = Origin::mirror();
+    let gate = Gate::to(&[origin.address()]);
+    let mut client = gate.client();
+    let response = client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 9000000\r\n\r\n").response("POST");
+    assert_eq!(response.status, 413);
+    assert_eq!(response.field("Connection"), Some("close"));
+}

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -22,6 +22,8 @@ use crate::reason::Reason;
 
 /// What is left of a request's body is read and dropped up to here, so that the connection can go on.
 const MAX_DRAINED_BYTES: usize = 256 << 10;
+/// What a closing connection reads and drops, so that its last response isn't lost to a reset.
+const MAX_LINGERED_BYTES: usize = 16 << 20;
 /// How long a closing connection waits for the client to see the last response.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -84,10 +86,11 @@ async fn one_request(
         Some(reason) => reply::refuse(&mut cx, http1, reason.into()).await,
         None => serve(&mut cx, http1, length).await,
     }
+    cx.completed = true;
     http1.keep_alive &= http1.is_finished();
     drop(cx);
     if http1.keep_alive && !http1.body_is_done() {
-        http1.keep_alive = poll_fn(|cx| poll_drain_body(http1, cx)).await;
+        http1.keep_alive = drain_body(http1).await;
     }
 }
 
@@ -158,30 +161,33 @@ async fn next_head(
     .await
 }
 
-/// Reads on to the end of a body that nobody wants. Whether the connection can be used again.
-fn poll_drain_body(http1: &mut Http1, cx: &mut Context<'_>) -> Poll<bool> {
+/// Reads on to the end of a body that nobody wants, within bounds. Whether the connection can be used again.
+async fn drain_body(http1: &mut Http1) -> bool {
+    let mut timer = Timer::new();
+    timer.set_after(Instant::now(), LINGER);
     let mut drained = 0;
-    http1.limit_body(Some(u64::MAX));
-    while drained <= MAX_DRAINED_BYTES {
-        match http1.poll_body(cx) {
-            Poll::Ready(Ok(0)) => return Poll::Ready(true),
-            Poll::Ready(Ok(n)) => {
-                http1.consume_body(n);
-                drained += n;
+    http1.limit_body(None);
+    poll_fn(|cx| {
+        while drained <= MAX_DRAINED_BYTES {
+            match http1.poll_body(cx) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(true),
+                Poll::Ready(Ok(n)) => {
+                    http1.consume_body(n);
+                    drained += n;
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(false),
+                Poll::Pending => return timer.poll_expired(cx).map(|()| false),
             }
-            // What isn't there yet isn't waited for.
-            Poll::Ready(Err(_)) | Poll::Pending => return Poll::Ready(false),
         }
-    }
-    Poll::Ready(false)
+        Poll::Ready(false)
+    })
+    .await
 }
 
 /// Ends the connection. What the client still sends is read and dropped for a moment: a close with unread bytes is a
 /// reset, and would take the last response from the client's hands.
 async fn close(http1: &mut Http1, timer: &mut Timer) {
-    if http1.needs_reset() {
-        // Without it, the cut response would look complete.
-        let _ = http1.stream.tcp().set_zero_linger();
+    if http1.is_cut() {
         return;
     }
     timer.set_after(Instant::now(), LINGER);
@@ -197,7 +203,7 @@ async fn close(http1: &mut Http1, timer: &mut Timer) {
             }
             shut = true;
         }
-        while dropped < MAX_DRAINED_BYTES {
+        while dropped < MAX_LINGERED_BYTES {
             let unread = http1.input.bytes().len();
             http1.input.consume(unread);
             match http1.input.poll_fill(cx, &mut http1.stream, READ_BUFFER_BYTES)? {

@@ -4,6 +4,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use socket2::SockRef;
 use tokio::time::Instant;
 
 use super::pace::Pace;
@@ -106,8 +107,8 @@ impl Http1 {
         self.finished
     }
 
-    /// Cuts the connection so that a response that ends with it can't be taken for complete.
-    pub(super) fn needs_reset(&self) -> bool {
+    /// Whether the connection's end would be taken for the end of a response that was cut.
+    pub(super) fn is_cut(&self) -> bool {
         self.started && !self.finished && matches!(self.sending, Sending::Plain { until_close: true })
     }
 
@@ -139,6 +140,7 @@ impl Exchange for Http1 {
                     if self.max_body.is_some_and(|max| self.received + n as u64 > max) {
                         return self.fail(Reason::BodyTooLarge);
                     }
+                    self.wants_continue = false;
                     return Poll::Ready(Ok(n));
                 }
                 Ok(Step::Skip(n)) => self.input.consume(n),
@@ -201,9 +203,14 @@ impl Exchange for Http1 {
         };
         let until_close = length == BodyLength::UntilClose && !response.head_only;
         // A body that was announced and never asked for may or may not come.
-        // A drain may have begun since the request came.
-        if until_close || self.wants_continue || self.local.is_draining() {
+        // Neither may what is left of a body that was refused. A drain may have begun since the request came.
+        let refused_body = matches!(response.status, 408 | 413) && !self.body.is_done();
+        if until_close || self.wants_continue || refused_body || self.local.is_draining() {
             self.keep_alive = false;
+        }
+        if until_close {
+            // Its end is the connection's: until it is whole, a close must not look like one, however it comes about.
+            let _ = self.stream.tcp().set_zero_linger();
         }
         self.sending = match length {
             BodyLength::Chunked if !response.head_only => Sending::Chunked { left: 0 },
@@ -255,6 +262,9 @@ impl Exchange for Http1 {
             self.sending = Sending::Plain { until_close: false };
         }
         ready!(self.poll_flush(cx))?;
+        if matches!(self.sending, Sending::Plain { until_close: true }) {
+            let _ = SockRef::from(self.stream.tcp()).set_linger(None);
+        }
         if self.tunnel {
             ready!(self.stream.poll_shutdown(cx)).map_err(|_| Reason::ClientGone)?;
         }

@@ -216,6 +216,7 @@ async fn one_request(
             Some(reason) => reply::refuse(&mut cx, &mut exchange, reason.into()).await,
             None => serve(&mut cx, &mut exchange, length).await,
         }
+        cx.completed = true;
         if exchange.was_reset() {
             active.0.resets.note();
         }
