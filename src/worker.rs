@@ -84,16 +84,14 @@ impl Worker {
         let Seed { snapshot, metrics, labels, log, caps, listeners, mut commands, epoch } = seed;
         let local = Local::new(Arc::clone(&snapshot), metrics, Arc::clone(&labels), log, epoch);
         let mut worker = Self { local, labels, caps, listeners: HashMap::new() };
-        worker.open(&snapshot, listeners)?;
+        worker.open(&snapshot, listeners);
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 command = commands.recv() => match command {
                     Some(Command::Reload { snapshot, listeners, done }) => {
-                        if let Err(error) = worker.open(&snapshot, listeners) {
-                            tracing::error!(%error, "a worker can't serve a new listener");
-                        }
+                        worker.open(&snapshot, listeners);
                         worker.local.swap(snapshot);
                         // Whoever waited may have given up.
                         let _ = done.send(());
@@ -116,7 +114,7 @@ impl Worker {
     }
 
     /// Serves exactly `openings`. A kept address keeps its socket and its connections; their seat learns its new place.
-    fn open(&mut self, snapshot: &Snapshot, openings: Vec<Opening>) -> io::Result<()> {
+    fn open(&mut self, snapshot: &Snapshot, openings: Vec<Opening>) {
         let mut before = std::mem::take(&mut self.listeners);
         for (index, opening) in openings.into_iter().enumerate() {
             let Some(listener) = snapshot.config.listeners.get(index) else { continue };
@@ -126,7 +124,13 @@ impl Worker {
                     *served.acceptor.terms.borrow_mut() = terms;
                     served
                 }
-                (None, Some(socket)) => self.start(opening.address, socket, terms)?,
+                (None, Some(socket)) => match self.start(opening.address, socket, terms) {
+                    Ok(served) => served,
+                    Err(error) => {
+                        tracing::error!(%error, address = %opening.address, "a worker can't serve this listener");
+                        continue;
+                    }
+                },
                 (None, None) => continue,
             };
             served.acceptor.seat.index.set(Some(index));
@@ -136,7 +140,6 @@ impl Worker {
             close(&served);
             served.acceptor.seat.index.set(None);
         }
-        Ok(())
     }
 
     fn start(&self, address: SocketAddr, socket: std::net::TcpListener, terms: Terms) -> io::Result<Served> {

@@ -26,25 +26,33 @@ impl WorstCase {
 /// What a configuration may use at worst, when every client is as costly as it is allowed to be.
 ///
 /// It assumes that `max_connections` clients are connected at once and all have a request in flight, over HTTP/2 where a
-/// listener speaks it; that each of these keeps the largest body for a replay; that every limit is full; and that each
+/// listener speaks it, with as many streams as it may have; that each request keeps the largest body for a replay; that every limit is full; and that each
 /// worker (one a core, unless configured) keeps all the idle connections to every endpoint that it may. It leaves out
 /// what doesn't grow with load: the program itself, routes, certificates, log buffers and metrics.
 pub fn worst_case_memory(config: &Config) -> WorstCase {
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
     let workers = config.workers.map_or(cores, |n| n.get()) as u64;
     let connections = config.max_connections as u64;
-    let http2 = config.listeners.iter().any(|l| l.h2c || l.tls.as_ref().is_some_and(|tls| tls.http2));
-    let (version, each) = if http2 { ("HTTP/2", HTTP2_CONNECTION) } else { ("HTTP/1", HTTP1_CONNECTION) };
-    let mut shares = vec![MemoryShare {
-        what: format!("clients: {connections} {version} connections of {} KiB", each >> 10),
-        bytes: connections.saturating_mul(each),
-    }];
+    let http2 = config.listeners.iter().filter(|l| l.h2c || l.tls.as_ref().is_some_and(|tls| tls.http2));
+    let streams = http2.map(|l| u64::from(l.http.max_streams)).max();
+    let requests = connections.saturating_mul(streams.unwrap_or(1));
+    let clients = match streams {
+        None => format!("clients: {connections} HTTP/1 connections of {} KiB", REQUEST >> 10),
+        Some(streams) => format!(
+            "clients: {connections} HTTP/2 connections of {} KiB and {streams} streams of {} KiB",
+            HTTP2_WINDOW >> 10,
+            REQUEST >> 10
+        ),
+    };
+    let windows = if streams.is_some() { connections.saturating_mul(HTTP2_WINDOW) } else { 0 };
+    let mut shares =
+        vec![MemoryShare { what: clients, bytes: windows.saturating_add(requests.saturating_mul(REQUEST)) }];
     let replay = config.upstreams.iter().filter(|u| u.retry.tries.is_none_or(|tries| tries.get() > 1));
     let replay = replay.map(|u| u.retry.max_replay_bytes as u64).max().unwrap_or(0);
     if replay > 0 {
         shares.push(MemoryShare {
-            what: format!("retries: {connections} request bodies of {} KiB", replay.div_ceil(1 << 10)),
-            bytes: connections.saturating_mul(replay),
+            what: format!("retries: {requests} request bodies of {} KiB", replay.div_ceil(1 << 10)),
+            bytes: requests.saturating_mul(replay),
         });
     }
     for upstream in &config.upstreams {
@@ -67,11 +75,11 @@ pub fn worst_case_memory(config: &Config) -> WorstCase {
     WorstCase { shares }
 }
 
-/// An HTTP/1 connection with a request in flight: head and relay buffers both ways, TLS state.
-const HTTP1_CONNECTION: u64 = 64 << 10;
+/// A request in flight, on HTTP/1 with its connection: heads, relay buffers both ways, what waits to be sent.
+const REQUEST: u64 = 64 << 10;
 
-/// An HTTP/2 connection with its windows full.
-const HTTP2_CONNECTION: u64 = 256 << 10;
+/// What an HTTP/2 client may send ahead over all its streams.
+const HTTP2_WINDOW: u64 = 128 << 10;
 
 /// A connection without a request.
 const IDLE_CONNECTION: u64 = 2 << 10;
@@ -99,7 +107,9 @@ mod tests {
         let bytes: Vec<u64> = plain.shares.iter().map(|s| s.bytes).collect();
         assert_eq!(bytes, [1000 * (64 << 10), 1000 * (64 << 10), 2 * 2 * 256 * 2048, 2 * (4 << 20)]);
         config.listeners[0].tls = Some(Tls::default());
-        assert_eq!(worst_case_memory(&config).total(), plain.total() + 1000 * (192 << 10));
+        config.listeners[0].http.max_streams = 10;
+        let tls: Vec<u64> = worst_case_memory(&config).shares.iter().map(|s| s.bytes).collect();
+        assert_eq!(tls[..2], [1000 * ((128 << 10) + 10 * (64 << 10)), 10 * 1000 * (64 << 10)]);
     }
 
     #[test]

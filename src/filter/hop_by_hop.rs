@@ -25,6 +25,7 @@ pub const RESPONSE: FieldSet = FieldSet::of(&[
     FieldId::ProxyAuthenticate,
     FieldId::TransferEncoding,
     FieldId::Upgrade,
+    FieldId::Te,
 ]);
 
 /// What a message needs end to end, or what its framing rests on: naming them in Connection has no effect.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 
@@ -65,9 +66,13 @@ impl Acceptor {
 
     /// Takes what the kernel has queued already: closing the socket would reset it.
     pub fn take_queued(self: &Rc<Self>, socket: &TcpListener) {
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        while let std::task::Poll::Ready(Ok((stream, peer))) = socket.poll_accept(&mut cx) {
-            self.start(stream, peer);
+        // Not through the reactor: it knows nothing of what has come since its last turn.
+        while let Ok((stream, peer)) = SockRef::from(socket).accept() {
+            let peer = peer.as_socket();
+            let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream.into()));
+            if let (Ok(stream), Some(peer)) = (stream, peer) {
+                self.start(stream, peer);
+            }
         }
     }
 

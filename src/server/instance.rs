@@ -220,7 +220,10 @@ impl Instance {
         self.ready.store(false, Relaxed);
         if !config.lame_duck.is_zero() {
             tracing::info!(lame_duck = ?config.lame_duck, "not ready any more");
-            std::thread::sleep(config.lame_duck);
+            let over = Instant::now() + config.lame_duck;
+            while Instant::now() < over && self.has_running_workers() {
+                std::thread::sleep(Duration::from_millis(10));
+            }
         }
         tracing::info!(connections = self.caps.open(), "draining");
         self.end(config.drain_timeout);
@@ -252,9 +255,13 @@ impl Instance {
 
     fn end(&self, limit: Duration) {
         self.command_drain(limit);
-        while self.state().workers.iter().any(|worker| !worker.thread.is_finished()) {
+        while self.has_running_workers() {
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    fn has_running_workers(&self) -> bool {
+        self.state().workers.iter().any(|worker| !worker.thread.is_finished())
     }
 
     fn command_drain(&self, limit: Duration) {
@@ -321,20 +328,21 @@ impl Instance {
     ) -> Vec<Opening> {
         let openings = config.listeners.iter().enumerate().filter_map(|(at, listener)| {
             let (address, socket) = socket(at)?;
-            Some(Opening { address, socket, tls: self.server_config(listener) })
+            let tls = listener.tls.as_ref().map(|tls| self.server_config(tls));
+            match tls.transpose() {
+                Ok(tls) => Some(Opening { address, socket, tls }),
+                Err(error) => {
+                    // Better not served at all than without TLS.
+                    tracing::error!(%error, %address, "no TLS settings");
+                    Some(Opening { address, socket: None, tls: None })
+                }
+            }
         });
         openings.collect()
     }
 
-    fn server_config(&self, listener: &config::Listener) -> Option<Arc<ServerConfig>> {
-        let tls = listener.tls.as_ref()?;
-        match tls::server_config(tls, Arc::clone(&self.certificates), Arc::clone(&self.tickets)) {
-            Ok(config) => Some(config),
-            Err(error) => {
-                tracing::error!(%error, "no TLS settings");
-                None
-            }
-        }
+    fn server_config(&self, tls: &config::Tls) -> Result<Arc<ServerConfig>, rustls::Error> {
+        tls::server_config(tls, Arc::clone(&self.certificates), Arc::clone(&self.tickets))
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

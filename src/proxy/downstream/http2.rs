@@ -28,7 +28,7 @@ use crate::proxy::{reply, serve};
 const CONNECTION_WINDOW: u32 = 128 << 10;
 const STREAM_WINDOW: u32 = 64 << 10;
 /// Response bytes that wait for one stream's turn on the wire.
-const MAX_SEND_BUFFER: usize = 32 << 10;
+const MAX_SEND_BUFFER: usize = 16 << 10;
 /// Streams that the client may have reset before they were answered, in a connection's last [`RESET_WINDOW`].
 const MAX_RESETS: u32 = 200;
 const RESET_WINDOW: Duration = Duration::from_secs(10);
@@ -154,6 +154,8 @@ impl Life {
             && (local.is_draining() || facts.seat.index.get().is_none() || self.requests >= limits.max_requests)
         {
             self.closing = Some(Instant::now());
+            // The idle deadline is armed, and too far off now.
+            self.timer.set(None);
             connection.graceful_shutdown();
         }
     }

@@ -185,7 +185,8 @@ impl Exchange for Http2 {
         let ends = response.head_only || response.length.is_empty();
         match self.respond.send_response(head, ends) {
             Ok(send) => self.send = Some(send),
-            Err(_) => self.reset = true,
+            // Fields that HTTP/2 can't carry, or a stream that is gone already.
+            Err(_) => self.respond.send_reset(Code::INTERNAL_ERROR),
         }
         self.finished = ends;
         bytes

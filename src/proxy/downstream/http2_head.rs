@@ -12,7 +12,8 @@ use crate::reason::Reason;
 /// A request's head from its header block, which h2 has checked for order, case and connection fields.
 ///
 /// # Errors
-/// What HTTP/1 would refuse is refused here too, or it would become a hole on the way upstream.
+/// What HTTP/1 would refuse is refused here too, or it would become a hole on the way upstream; but a fragment, which
+/// `http::Uri` has cut off before we see it.
 pub(super) fn read_head(parts: &Parts, ended: bool, limits: &HttpLimits) -> Result<(RequestHead, BodyLength), Reason> {
     if parts.headers.len() > limits.max_fields {
         return Err(Reason::HeadTooLarge);
@@ -37,7 +38,7 @@ fn target(parts: &Parts) -> Result<&str, Reason> {
         return Err(Reason::MethodRefused);
     }
     match parts.uri.path_and_query().map(|target| target.as_str()) {
-        Some(target) if target.starts_with('/') && !target.contains('#') => Ok(target),
+        Some(target) if target.starts_with('/') => Ok(target),
         Some("*") if parts.method == http::Method::OPTIONS => Ok("*"),
         _ => Err(Reason::MalformedHead),
     }
