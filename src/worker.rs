@@ -56,13 +56,13 @@ pub enum Command {
     Drain(Duration),
 }
 
-/// Runs a worker on the current thread until it is drained or its commands end.
-///
-/// # Errors
-/// The runtime or a socket could not be set up.
-pub fn run(seed: Seed) -> io::Result<()> {
-    let runtime = Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default())?;
-    runtime.block_on(Worker::serve(seed))
+/// Runs a worker on the current thread until it is drained or its commands end. Tells `started` once it serves, or why
+/// it can't: there is no runtime to be had.
+pub fn run(seed: Seed, started: impl FnOnce(io::Result<()>)) {
+    match Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default()) {
+        Ok(runtime) => runtime.block_on(Worker::serve(seed, || started(Ok(())))),
+        Err(error) => started(Err(error)),
+    }
 }
 
 struct Worker {
@@ -80,11 +80,12 @@ struct Served {
 }
 
 impl Worker {
-    async fn serve(seed: Seed) -> io::Result<()> {
+    async fn serve(seed: Seed, started: impl FnOnce()) {
         let Seed { snapshot, metrics, labels, log, caps, listeners, mut commands, epoch } = seed;
         let local = Local::new(Arc::clone(&snapshot), metrics, Arc::clone(&labels), log, epoch);
         let mut worker = Self { local, labels, caps, listeners: HashMap::new() };
         worker.open(&snapshot, listeners);
+        started();
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -103,7 +104,6 @@ impl Worker {
             }
         }
         worker.tick(Instant::now());
-        Ok(())
     }
 
     fn tick(&self, now: Instant) {

@@ -156,14 +156,15 @@ impl Instance {
         Ok(instance)
     }
 
-    /// Starts one thread a worker with its sockets.
+    /// Starts one thread a worker with its sockets, and waits until all of them serve.
     ///
     /// # Errors
-    /// The kernel gives no thread.
+    /// The kernel gives no thread, or none of what a thread needs.
     pub fn start_workers(&self) -> io::Result<()> {
         let snapshot = self.current.load_full();
         let mut state = self.state();
         let mut bound = std::mem::take(&mut state.bound);
+        let (started, starts) = std::sync::mpsc::channel();
         for index in 0..self.count {
             let listeners = self.openings(&snapshot.config, |at| {
                 let bound = bound.get_mut(at)?;
@@ -180,13 +181,14 @@ impl Instance {
                 commands,
                 epoch: self.epoch,
             };
-            let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-                if let Err(error) = worker::run(seed) {
-                    tracing::error!(%error, "a worker ended");
-                }
-            })?;
+            let started = started.clone();
+            let thread = std::thread::Builder::new()
+                .name(format!("worker-{index}"))
+                .spawn(move || worker::run(seed, move |outcome| drop(started.send(outcome))))?;
             state.workers.push(Worker { commands: sender, thread });
         }
+        drop(started);
+        starts.into_iter().collect::<io::Result<()>>()?;
         self.ready.store(true, Relaxed);
         Ok(())
     }
