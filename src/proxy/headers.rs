@@ -92,11 +92,16 @@ pub fn encode_interim(status: u16, fields: &Fields, out: &mut Vec<u8>) {
     push_status_line(status, out);
     let named = Named::of(fields);
     for (id, name, value) in fields.iter() {
-        if !hop_by_hop::RESPONSE.contains(id) && id != FieldId::ContentLength && !named.drops(id, name) {
+        if passes_interim(&named, id, name) {
             push_field(name, value, out);
         }
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// Whether a field of an interim response passes; `named` is what its Connection field names.
+pub fn passes_interim(named: &Named<'_>, id: FieldId, name: &[u8]) -> bool {
+    !hop_by_hop::RESPONSE.contains(id) && id != FieldId::ContentLength && !named.drops(id, name)
 }
 
 /// Request fields that never pass as they came: framing is ours, Host and identity are set.

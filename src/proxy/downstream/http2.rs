@@ -44,7 +44,7 @@ pub async fn serve_http2(local: Rc<Local>, facts: Rc<ConnectionFacts>, stream: S
     let _entered = local.enter(waker_of_this_task().await);
     let streams =
         Rc::new(Streams { waker: waker_of_this_task().await, active: Cell::new(0), resets: Resets::default() });
-    let mut life = Life { timer: Timer::new(), closing: None, requests: 0, streams: Rc::clone(&streams) };
+    let mut life = Life { timer: Timer::new(), closing: false, requests: 0, streams: Rc::clone(&streams) };
     loop {
         let accepted = poll_fn(|cx| {
             life.watch(&local, &facts, &mut connection, &limits);
@@ -85,8 +85,8 @@ fn builder(limits: &HttpLimits) -> h2::server::Builder {
 /// The connection's own deadlines and bounds.
 struct Life {
     timer: Timer,
-    /// When a graceful shutdown began.
-    closing: Option<Instant>,
+    /// A graceful shutdown has begun.
+    closing: bool,
     requests: u64,
     streams: Rc<Streams>,
 }
@@ -150,10 +150,10 @@ impl Life {
     ) {
         if self.streams.resets.count.get() > MAX_RESETS {
             connection.abrupt_shutdown(Code::ENHANCE_YOUR_CALM);
-        } else if self.closing.is_none()
+        } else if !self.closing
             && (local.is_draining() || facts.seat.index.get().is_none() || self.requests >= limits.max_requests)
         {
-            self.closing = Some(Instant::now());
+            self.closing = true;
             // The idle deadline is armed, and too far off now.
             self.timer.set(None);
             connection.graceful_shutdown();
@@ -172,15 +172,17 @@ impl Life {
             return Poll::Pending;
         }
         if self.timer.deadline().is_none() {
-            let patience = if self.closing.is_some() { CLOSE_TIMEOUT } else { limits.idle_timeout };
+            let patience = if self.closing { CLOSE_TIMEOUT } else { limits.idle_timeout };
             self.timer.set_after(Instant::now(), patience);
         }
         std::task::ready!(self.timer.poll_expired(cx));
         self.timer.set(None);
-        if self.closing.is_some() {
+        if self.closing {
+            // GOAWAY goes unanswered: the last one needs no answer.
+            connection.abrupt_shutdown(Code::NO_ERROR);
             return Poll::Ready(());
         }
-        self.closing = Some(Instant::now());
+        self.closing = true;
         connection.graceful_shutdown();
         cx.waker().wake_by_ref();
         Poll::Pending

@@ -10,14 +10,14 @@ use tokio::time::Instant;
 
 use super::pace::Pace;
 use crate::config::HttpLimits;
-use crate::filter::hop_by_hop;
+use crate::filter::hop_by_hop::{self, Named};
 use crate::http::date;
 use crate::http::field::FieldId;
 use crate::http::head::{Fields, ResponseHead};
 use crate::http::http1::BodyLength;
 use crate::http::http1::parse::is_forbidden_trailer;
 use crate::proxy::exchange::Exchange;
-use crate::proxy::headers::Response;
+use crate::proxy::headers::{Response, passes_interim};
 use crate::reason::Reason;
 
 /// Body bytes put into one DATA frame: RFC 9113's default SETTINGS_MAX_FRAME_SIZE.
@@ -167,7 +167,8 @@ impl Exchange for Http2 {
 
     fn send_interim(&mut self, head: &ResponseHead) {
         let mut map = HeaderMap::new();
-        append_fields(&head.fields, &mut map, |id, _| !hop_by_hop::RESPONSE.contains(id));
+        let named = Named::of(&head.fields);
+        append_fields(&head.fields, &mut map, |id, name| passes_interim(&named, id, name));
         if let Ok(status) = http::StatusCode::from_u16(head.status) {
             let mut response = http::Response::new(());
             *response.status_mut() = status;
