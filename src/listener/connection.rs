@@ -1,12 +1,15 @@
 //! From an accepted socket to an HTTP connection: the handshake, and which HTTP is spoken.
 
+use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use tokio::io::Interest;
+use tokio::io::{Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
@@ -32,7 +35,8 @@ pub async fn serve_connection(
 ) {
     let Some(config) = &terms.tls else {
         let facts = Rc::new(ConnectionFacts { peer, seat, tls: None });
-        let prior_knowledge = terms.listener.h2c && speaks_http2(&stream, terms.listener.http.head_timeout).await;
+        let prior_knowledge =
+            terms.listener.h2c && speaks_http2(&local, &stream, terms.listener.http.head_timeout).await;
         return match prior_knowledge {
             true => Box::pin(serve_http2(local, facts, Stream::Tcp(stream))).await,
             false => serve_http1(local, facts, Stream::Tcp(stream)).await,
@@ -65,16 +69,17 @@ enum Shaken {
 }
 
 /// The handshake, within its deadline. What goes wrong is counted, and told to the client as far as it can understand.
-async fn shake_hands(local: &Local, config: &Arc<ServerConfig>, stream: TcpStream, deadline: Duration) -> Shaken {
+async fn shake_hands(local: &Rc<Local>, config: &Arc<ServerConfig>, stream: TcpStream, deadline: Duration) -> Shaken {
     let started = Instant::now();
     let deadline = started + deadline;
     let mut first = [0; 1];
-    match timeout_at(deadline, stream.peek(&mut first)).await {
+    match timeout_at(deadline, peek(local, &stream, &mut first)).await {
         Err(_) => {
             local.metrics.handshake(HandshakeOutcome::TimedOut, started.elapsed());
             return Shaken::Ended;
         }
         Ok(Ok(1)) => {}
+        Ok(Ok(_)) if local.is_draining() => return Shaken::Ended,
         Ok(_) => {
             local.metrics.handshake(HandshakeOutcome::Failed, started.elapsed());
             return Shaken::Ended;
@@ -103,12 +108,12 @@ async fn shake_hands(local: &Local, config: &Arc<ServerConfig>, stream: TcpStrea
 }
 
 /// Whether a plaintext client starts with HTTP/2's preface. Looks without taking.
-async fn speaks_http2(stream: &TcpStream, patience: Duration) -> bool {
+async fn speaks_http2(local: &Rc<Local>, stream: &TcpStream, patience: Duration) -> bool {
     let look = async {
         let mut start = [0; 24];
         let mut pause = Duration::from_millis(5);
         loop {
-            match stream.peek(&mut start).await {
+            match peek(local, stream, &mut start).await {
                 Ok(0) | Err(_) => return false,
                 Ok(n) => match is_preface(&start[..n]) {
                     Some(answer) => return answer,
@@ -123,6 +128,17 @@ async fn speaks_http2(stream: &TcpStream, patience: Duration) -> bool {
         }
     };
     timeout(patience, look).await.unwrap_or(false)
+}
+
+/// Waits for a client's first bytes and looks at them. 0: it has ended, or says nothing while a drain goes on.
+async fn peek(local: &Rc<Local>, stream: &TcpStream, bytes: &mut [u8]) -> io::Result<usize> {
+    let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+    let _entered = local.enter(waker);
+    poll_fn(|cx| match stream.poll_peek(cx, &mut ReadBuf::new(bytes)) {
+        Poll::Pending if local.is_draining() => Poll::Ready(Ok(0)),
+        peeked => peeked,
+    })
+    .await
 }
 
 /// Whether the client has ended its side.

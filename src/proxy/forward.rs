@@ -90,6 +90,13 @@ async fn obtain<E: Exchange>(
                 record::attempt(cx, endpoint, AttemptOutcome::Canceled);
                 return Err((*reason).into());
             }
+            // Nothing that an endpoint did, and the next one can't be reached either. nginx: NGX_ERROR of
+            // `ngx_event_connect_peer`.
+            Err(AttemptError::Connect(ConnectError::Exhausted(error))) => {
+                tracing::debug!(upstream = %upstream.name(), endpoint = endpoint.name(), %error, "no connection to be had");
+                record::attempt(cx, endpoint, AttemptOutcome::ConnectFailed);
+                return Err(Reason::ConnectFailed.into());
+            }
             Err(error) => {
                 let (failure, reason, outcome, stale) = classify(error);
                 tracing::debug!(upstream = %upstream.name(), endpoint = endpoint.name(), ?error, "attempt failed");
@@ -103,13 +110,15 @@ async fn obtain<E: Exchange>(
         let elapsed = now.saturating_duration_since(cx.started);
         let retry = &upstream.config().retry;
         let retryable = may_retry(retry, failure, cx.head.method, sent, tries_left, upload.can_replay(), elapsed);
+        // A stale connection is no sign of an outage, and the one fresh attempt after it can't multiply one.
+        let retried = retryable && (stale || granted(cx, upstream, endpoint, now));
         if let Ok(answer) = result {
-            if !(retryable && granted(cx, upstream, endpoint, now)) {
+            if !retried {
                 settle(&in_flight, failure.counts_as_failure(retryable), now);
                 record::attempt(cx, in_flight.endpoint(), AttemptOutcome::Answered);
                 return Ok((answer, in_flight));
             }
-        } else if !(retryable && granted(cx, upstream, endpoint, now)) {
+        } else if !retried {
             record::attempt(cx, endpoint, outcome);
             in_flight.fail(now.into_std());
             return Err(last.into());
@@ -156,7 +165,7 @@ fn classify(error: &AttemptError) -> (Failure, Reason, AttemptOutcome, bool) {
         AttemptError::Connect(ConnectError::TimedOut) => {
             (Failure::ConnectTimeout, Reason::ConnectTimedOut, AttemptOutcome::ConnectTimedOut, false)
         }
-        AttemptError::Connect(ConnectError::Failed(_)) => {
+        AttemptError::Connect(ConnectError::Failed(_) | ConnectError::Exhausted(_)) => {
             (Failure::Connect, Reason::ConnectFailed, AttemptOutcome::ConnectFailed, false)
         }
         AttemptError::Closed { stale } => (Failure::Error, Reason::UpstreamClosed, AttemptOutcome::Closed, *stale),

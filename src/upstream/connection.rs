@@ -42,16 +42,28 @@ impl Connection {
 pub enum ConnectError {
     TimedOut,
     Failed(io::Error),
+    /// This side has no descriptor or memory for it; the endpoint was not asked.
+    Exhausted(io::Error),
+}
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> Self {
+        use rustix::io::Errno;
+        match Errno::from_io_error(&error) {
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Self::Exhausted(error),
+            _ => Self::Failed(error),
+        }
+    }
 }
 
 /// Opens a connection within `deadline`.
 ///
 /// # Errors
-/// Refused, unreachable, out of descriptors or ports; or not done in time.
+/// Refused or unreachable; not done in time; out of descriptors or memory.
 pub async fn connect(endpoint: &Arc<Endpoint>, deadline: Duration) -> Result<Connection, ConnectError> {
     let stream = match timeout(deadline, TcpStream::connect(endpoint.address())).await {
         Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return Err(ConnectError::Failed(error)),
+        Ok(Err(error)) => return Err(error.into()),
         Err(_) => return Err(ConnectError::TimedOut),
     };
     // Only latency is lost where the option can't be set.

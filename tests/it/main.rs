@@ -27,6 +27,7 @@ mod reload;
 mod replies;
 mod retries;
 mod routing;
+mod shortage;
 mod tls;
 mod upgrade_websocket;
 
