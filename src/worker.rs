@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
+use socket2::SockRef;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
@@ -121,6 +122,10 @@ impl Worker {
             let terms = Terms { listener: Arc::new(listener.clone()), tls: opening.tls };
             let served = match (before.remove(&opening.address), opening.socket) {
                 (Some(served), _) => {
+                    // The kernel takes a new backlog for a socket that listens already.
+                    if let Err(error) = SockRef::from(&*served.socket).listen(listener.backlog.cast_signed()) {
+                        tracing::warn!(%error, address = %opening.address, "the backlog stays as it was");
+                    }
                     *served.acceptor.terms.borrow_mut() = terms;
                     served
                 }

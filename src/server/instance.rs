@@ -8,21 +8,19 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use rustls::ServerConfig;
 use tokio::sync::{Notify, mpsc};
 
 use super::Ready;
-use super::resources::{bind_listener, live_endpoints, load_certificates};
+use super::resources::{Listening, bind_listener, listen, live_endpoints, load_certificates};
 use crate::access_log::AccessLog;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::control;
 use crate::listener::caps::Caps;
-use crate::listener::socket::Bound;
 use crate::metrics::Metrics;
 use crate::snapshot::Snapshot;
 use crate::tls;
 use crate::upstream::Upstream;
-use crate::worker::{self, Command, Opening, Seed};
+use crate::worker::{self, Command, Seed};
 
 /// How long a start or reload waits for names; what takes longer is resolved while requests are served already.
 pub(super) const RESOLVE_PATIENCE: Duration = Duration::from_secs(3);
@@ -34,6 +32,8 @@ pub enum StartError {
     Bind(String),
     #[error("{0}")]
     Certificates(String),
+    #[error("{address}: no TLS with these settings: {error}")]
+    Tls { address: SocketAddr, error: rustls::Error },
     #[error("the access log can't be opened: {0}")]
     AccessLog(#[source] io::Error),
     #[error("the routes can't be compiled: {0}")]
@@ -65,12 +65,14 @@ pub struct Instance {
     ending: Notify,
     /// Upstreams have changed: names may have to be resolved.
     pub(super) reloaded: Notify,
+    /// Held by a reload, so that a second one waits; what runs is locked only for the moments that change it.
+    pub(super) reloading: Mutex<()>,
 }
 
 #[derive(Default)]
 pub(super) struct State {
     /// Bound and not yet handed to the workers.
-    bound: Vec<Bound>,
+    listening: Vec<Listening>,
     /// As configured, and as bound.
     pub(super) addresses: Vec<(SocketAddr, SocketAddr)>,
     pub(super) workers: Vec<Worker>,
@@ -98,12 +100,9 @@ impl Instance {
             let log = Arc::clone(log);
             metrics.set_access_log_drops(Box::new(move || log.dropped()));
         }
-        let mut state = State::default();
-        for listener in &config.listeners {
-            let bound = bind_listener(listener.address, listener.backlog, count)?;
-            state.addresses.push((listener.address, bound.address));
-            state.bound.push(bound);
-        }
+        let listening = listen(&config, &[], count, &certificates, &tickets)?;
+        let addresses = listening.iter().map(Listening::addresses).collect();
+        let state = State { listening, addresses, workers: Vec::new() };
         let status = config.metrics.as_ref().map(|metrics| bind_listener(metrics.address, 128, 1)).transpose()?;
         let status_address = status.as_ref().map(|bound| bound.address);
         let caps = Caps::new(&config);
@@ -128,6 +127,7 @@ impl Instance {
             over: AtomicBool::new(false),
             ending: Notify::new(),
             reloaded: Notify::new(),
+            reloading: Mutex::new(()),
         })
     }
 
@@ -163,13 +163,9 @@ impl Instance {
     pub fn start_workers(&self) -> io::Result<()> {
         let snapshot = self.current.load_full();
         let mut state = self.state();
-        let mut bound = std::mem::take(&mut state.bound);
+        let mut listening = std::mem::take(&mut state.listening);
         let (started, starts) = std::sync::mpsc::channel();
         for index in 0..self.count {
-            let listeners = self.openings(&snapshot.config, |at| {
-                let bound = bound.get_mut(at)?;
-                Some((bound.address, bound.sockets.pop()))
-            });
             let (sender, commands) = mpsc::unbounded_channel();
             let seed = Seed {
                 snapshot: Arc::clone(&snapshot),
@@ -177,7 +173,7 @@ impl Instance {
                 labels: Arc::clone(&self.metrics),
                 log: self.log.as_ref().map(AccessLog::buffer),
                 caps: Arc::clone(&self.caps),
-                listeners,
+                listeners: listening.iter_mut().map(Listening::opening).collect(),
                 commands,
                 epoch: self.epoch,
             };
@@ -321,30 +317,6 @@ impl Instance {
         if !self.over.load(Relaxed) {
             notified.await;
         }
-    }
-
-    pub(super) fn openings(
-        &self,
-        config: &Config,
-        mut socket: impl FnMut(usize) -> Option<(SocketAddr, Option<std::net::TcpListener>)>,
-    ) -> Vec<Opening> {
-        let openings = config.listeners.iter().enumerate().filter_map(|(at, listener)| {
-            let (address, socket) = socket(at)?;
-            let tls = listener.tls.as_ref().map(|tls| self.server_config(tls));
-            match tls.transpose() {
-                Ok(tls) => Some(Opening { address, socket, tls }),
-                Err(error) => {
-                    // Better not served at all than without TLS.
-                    tracing::error!(%error, %address, "no TLS settings");
-                    Some(Opening { address, socket: None, tls: None })
-                }
-            }
-        });
-        openings.collect()
-    }
-
-    fn server_config(&self, tls: &config::Tls) -> Result<Arc<ServerConfig>, rustls::Error> {
-        tls::server_config(tls, Arc::clone(&self.certificates), Arc::clone(&self.tickets))
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

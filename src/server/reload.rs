@@ -8,10 +8,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::instance::{Instance, RESOLVE_PATIENCE, StartError};
-use super::resources::{bind_listener, load_certificates};
+use super::resources::{Listening, listen, load_certificates};
 use crate::config::Config;
 use crate::control;
-use crate::listener::socket::Bound;
 use crate::snapshot::Snapshot;
 use crate::worker::Command;
 
@@ -37,6 +36,7 @@ impl Instance {
     }
 
     fn try_reload(&self, config: Config) -> Result<(), StartError> {
+        let _one_at_a_time = self.reloading.lock();
         let before = self.current.load_full();
         if config.workers != before.config.workers {
             return Err(StartError::Fixed("`workers`"));
@@ -47,36 +47,25 @@ impl Instance {
         if config.metrics != before.config.metrics {
             return Err(StartError::Fixed("`metrics.address`"));
         }
-        let mut state = self.state();
         let certificates = load_certificates(&config)?;
-        let mut fresh = Vec::new();
-        let mut addresses = Vec::new();
-        for listener in &config.listeners {
-            let kept = state.addresses.iter().find(|(asked, _)| *asked == listener.address);
-            let bound = match kept {
-                Some((_, bound)) => Bound { address: *bound, sockets: Vec::new() },
-                None => bind_listener(listener.address, listener.backlog, self.count)?,
-            };
-            addresses.push((listener.address, bound.address));
-            fresh.push(bound);
-        }
+        let kept = self.state().addresses.clone();
+        let mut listening = listen(&config, &kept, self.count, &self.certificates, &self.tickets)?;
         let snapshot = Arc::new(Snapshot::build(Arc::new(config), Some(&before), &self.metrics)?);
         resolve_new_names(&snapshot);
         // From here on nothing can fail.
         self.certificates.replace(certificates);
         self.metrics.set_certificates(self.certificates.expiries());
         self.caps.set(&snapshot.config);
-        state.addresses = addresses;
         let mut waits = Vec::new();
+        let mut state = self.state();
+        state.addresses = listening.iter().map(Listening::addresses).collect();
         for worker in &state.workers {
-            let listeners = self.openings(&snapshot.config, |at| {
-                let bound = fresh.get_mut(at)?;
-                Some((bound.address, bound.sockets.pop()))
-            });
+            let listeners = listening.iter_mut().map(Listening::opening).collect();
             let (done, taken) = oneshot::channel();
             let _ = worker.commands.send(Command::Reload { snapshot: Arc::clone(&snapshot), listeners, done });
             waits.push(taken);
         }
+        drop(state);
         let deadline = Instant::now() + RELOAD_PATIENCE;
         for mut taken in waits {
             while matches!(taken.try_recv(), Err(oneshot::error::TryRecvError::Empty)) && Instant::now() < deadline {

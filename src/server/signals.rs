@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::{JoinError, JoinHandle};
 
 use super::Instance;
 use crate::config;
@@ -31,6 +32,8 @@ impl Signals {
             quit: signal(SignalKind::quit())?,
             interrupt: signal(SignalKind::interrupt())?,
         };
+        // A stop mustn't wait for names that a reload resolves; a further HUP does, and several become one.
+        let mut reload = None;
         loop {
             tokio::select! {
                 gently = stop.recv() => {
@@ -40,7 +43,11 @@ impl Signals {
                     }
                     return Ok(());
                 }
-                _ = hangup.recv() => self.reload().await,
+                _ = hangup.recv(), if reload.is_none() => reload = self.begin_reload(),
+                Some(outcome) = async { Some(reload.as_mut()?.await) } => {
+                    reload = None;
+                    tell_reload(outcome);
+                }
                 _ = usr1.recv() => {
                     tracing::info!("reopening logs");
                     self.instance.reopen_logs();
@@ -60,12 +67,13 @@ impl Signals {
         }
     }
 
-    async fn reload(&self) {
+    fn begin_reload(&self) -> Option<JoinHandle<Result<(), String>>> {
         let Some(source) = self.source.clone() else {
-            return tracing::warn!("HUP: there is no configuration file to reload");
+            tracing::warn!("HUP: there is no configuration file to reload");
+            return None;
         };
         let instance = Arc::clone(&self.instance);
-        let reloaded = tokio::task::spawn_blocking(move || match config::load::load(&source) {
+        Some(tokio::task::spawn_blocking(move || match config::load::load(&source) {
             Ok(loaded) => {
                 for line in loaded.warnings.render(false).lines() {
                     tracing::warn!("{line}");
@@ -76,12 +84,15 @@ impl Signals {
                 instance.count_failed_reload();
                 Err(diagnostics.render(false))
             }
-        });
-        match reloaded.await {
-            Ok(Ok(())) => tracing::info!("reloaded"),
-            Ok(Err(error)) => tracing::error!("the reload failed, the old configuration stays in force:\n{error}"),
-            Err(error) => tracing::error!(%error, "the reload's task failed, the old configuration stays in force"),
-        }
+        }))
+    }
+}
+
+fn tell_reload(outcome: Result<Result<(), String>, JoinError>) {
+    match outcome {
+        Ok(Ok(())) => tracing::info!("reloaded"),
+        Ok(Err(error)) => tracing::error!("the reload failed, the old configuration stays in force:\n{error}"),
+        Err(error) => tracing::error!(%error, "the reload's task failed, the old configuration stays in force"),
     }
 }
 
