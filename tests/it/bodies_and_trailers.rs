@@ -197,7 +197,8 @@ fn trailers_never_speak_for_the_proxy() {
     let mut client = gate.client();
     client.send(
         "POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\
-         X-Real-IP: 1.2.3.4\r\nX-Forwarded-For: 1.2.3.4\r\nX_Forwarded_For: 1.2.3.4\r\nX-Request-Id: mine\r\nX-Sum: 1\r\n\r\n",
+         X-Real-IP: 1.2.3.4\r\nX-Forwarded-For: 1.2.3.4\r\nX_Forwarded_For: 1.2.3.4\r\nX-Request-Id: mine\r\n\
+         Cookie: user=root\r\nAuthorization: Basic eA==\r\nX-Sum: 1\r\n\r\n",
     );
     assert_eq!(client.response("POST").status, 200);
     assert_eq!(origin.request().trailers, [("X-Sum".into(), "1".into())]);

@@ -98,28 +98,51 @@ pub fn trailers(bytes: &[u8], max_bytes: usize) -> Result<Option<(Fields, usize)
     let mut fields = Fields::default();
     for header in list {
         let name = header.name.as_bytes();
-        if is_forbidden_trailer(FieldId::of(name)) {
-            return Err(BadFraming);
+        match FieldId::of(name) {
+            id if FRAMING.contains(id) => return Err(BadFraming),
+            id if may_trail(id) => fields.push(name, header.value.trim_ascii()),
+            _ => {}
         }
-        fields.push(name, header.value.trim_ascii());
     }
     Ok(Some((fields, end)))
 }
 
-/// RFC 9110 6.5.1: what frames, routes or authorizes a message never comes after it.
-pub fn is_forbidden_trailer(id: FieldId) -> bool {
-    const FORBIDDEN: FieldSet = FieldSet::of(&[
-        FieldId::ContentLength,
-        FieldId::TransferEncoding,
-        FieldId::Host,
-        FieldId::Connection,
-        FieldId::Trailer,
-        FieldId::Te,
-        FieldId::Upgrade,
-        FieldId::Authorization,
-        FieldId::SetCookie,
-    ]);
-    FORBIDDEN.contains(id)
+/// Fields that would change where a message ends or goes, had they come in time: whoever sends them after the body tries
+/// something.
+const FRAMING: FieldSet = FieldSet::of(&[
+    FieldId::ContentLength,
+    FieldId::TransferEncoding,
+    FieldId::Host,
+    FieldId::Connection,
+    FieldId::Trailer,
+    FieldId::Te,
+    FieldId::Upgrade,
+]);
+
+/// Fields that say who a client is, or how a message is to be taken; a backend that merges trailers into the head must not
+/// find them there.
+const HEAD_ONLY: FieldSet = FieldSet::of(&[
+    FieldId::Expect,
+    FieldId::Range,
+    FieldId::ContentType,
+    FieldId::ContentEncoding,
+    FieldId::Authorization,
+    FieldId::ProxyAuthorization,
+    FieldId::Cookie,
+    FieldId::SetCookie,
+    FieldId::Location,
+    FieldId::RetryAfter,
+    FieldId::Forwarded,
+    FieldId::XForwardedFor,
+    FieldId::XForwardedProto,
+    FieldId::XForwardedHost,
+    FieldId::XRealIp,
+    FieldId::XRequestId,
+]);
+
+/// Whether a field may come after the body: RFC 9110 6.5.1.
+pub fn may_trail(id: FieldId) -> bool {
+    !FRAMING.union(HEAD_ONLY).contains(id)
 }
 
 /// Fields a trailer section may have.

@@ -15,7 +15,7 @@ use crate::http::date;
 use crate::http::field::FieldId;
 use crate::http::head::{Fields, ResponseHead};
 use crate::http::http1::BodyLength;
-use crate::http::http1::parse::is_forbidden_trailer;
+use crate::http::http1::parse::may_trail;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::headers::{Response, passes_interim};
 use crate::reason::Reason;
@@ -154,7 +154,7 @@ impl Exchange for Http2 {
         let mut fields = Fields::default();
         for (name, value) in &map {
             let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
-            if !is_forbidden_trailer(FieldId::of(name)) {
+            if may_trail(FieldId::of(name)) {
                 fields.push(name, value);
             }
         }
