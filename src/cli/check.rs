@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::config_path::ConfigPath;
-use super::{FAILED, OK};
+use super::{FAILED, text};
 use crate::config::{self, Action, Config};
 use crate::tls::SiteCertificates;
 
@@ -13,9 +13,7 @@ pub(super) fn check(config: &ConfigPath) -> u8 {
     if !certificates_load(&loaded.config) {
         return FAILED;
     }
-    println!("ok: {}", config.path().display());
-    print!("{}", summarize(&loaded.config));
-    OK
+    text::print(format!("ok: {}\n{}", config.path().display(), summarize(&loaded.config)).as_bytes())
 }
 
 /// Loads every certificate, and says what is wrong with any.

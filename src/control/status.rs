@@ -49,7 +49,9 @@ pub async fn serve(socket: Option<std::net::TcpListener>, metrics: &Arc<Metrics>
 }
 
 async fn answer(mut stream: TcpStream, metrics: &Metrics, ready: &AtomicBool) -> io::Result<()> {
-    let (status, content_type, body) = match read_head(&mut stream).await? {
+    let head = read_head(&mut stream).await?;
+    let head_only = head.as_ref().is_ok_and(|head| head.method == Method::Head);
+    let (status, content_type, body) = match head {
         Err(reason) => (reason.status(), "text/plain", format!("{}\n", reason.name()).into_bytes()),
         Ok(head) if !matches!(head.method, Method::Get | Method::Head) => (405, "text/plain", b"use GET\n".to_vec()),
         Ok(head) => match head.path() {
@@ -66,7 +68,9 @@ async fn answer(mut stream: TcpStream, metrics: &Metrics, ready: &AtomicBool) ->
         body.len()
     )
     .into_bytes();
-    response.extend_from_slice(&body);
+    if !head_only {
+        response.extend_from_slice(&body);
+    }
     stream.write_all(&response).await?;
     stream.shutdown().await
 }

@@ -50,6 +50,9 @@ fn other_paths_of_the_metrics_listener_are_health_and_404() {
     let gate = Gate::to(&[origin.address()]);
     let ask = |path: &str| Client::connect(gate.instance().metrics().unwrap()).get(path).status;
     assert_eq!([ask("/readyz"), ask("/metrics"), ask("/nothing")], [200, 200, 404]);
+    let mut client = Client::connect(gate.instance().metrics().unwrap());
+    let head = client.send("HEAD /livez HTTP/1.1\r\nHost: test\r\n\r\n").rest().unwrap();
+    assert!(head.ends_with(b"\r\n\r\n"), "a HEAD has no body: {head:?}");
     // The metrics are nowhere else.
     assert_eq!(gate.client().send(get("/metrics")).response("GET").text(), "a");
 }
