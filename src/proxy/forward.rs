@@ -74,7 +74,7 @@ async fn obtain<E: Exchange>(
     let mut last = Reason::NoEndpoint;
     upstream.budget().note_request(cx.started.into_std());
     loop {
-        let Some(in_flight) = upstream.pick(&round.tried, Instant::now().into_std()) else { return Err(last.into()) };
+        let Some(in_flight) = round.pick(upstream, Instant::now()) else { return Err(last.into()) };
         let endpoint = in_flight.endpoint();
         cx.attempts += 1;
         cx.endpoint = Some(Arc::clone(endpoint));
@@ -140,6 +140,15 @@ struct Round {
     tried: Tried,
     /// Not over a pooled connection: one was stale, others may be.
     fresh: bool,
+}
+
+impl Round {
+    /// An endpoint that wasn't tried. After a stale connection, which tells nothing of its endpoint, one that was: a
+    /// fresh connection may well do, and nothing else is left.
+    fn pick(&self, upstream: &Upstream, now: Instant) -> Option<InFlight> {
+        let now = now.into_std();
+        upstream.pick(&self.tried, now).or_else(|| if self.fresh { upstream.pick(&Tried::new(), now) } else { None })
+    }
 }
 
 /// Asks the budget; only a retry that is then made is paid for.

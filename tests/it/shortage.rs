@@ -2,24 +2,30 @@
 //! clients that say nothing while the process drains.
 
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use crate::support::{Answer, Binary, Client, Origin, Setup, eventually, get};
 
 #[test]
 fn stale_connections_cost_no_retry_budget() {
-    let turn = AtomicUsize::new(0);
-    // Closes each connection when the second request comes over it.
-    let origin = Origin::start(move |_| match turn.fetch_add(1, Relaxed) % 2 {
-        0 => Answer::ok("a"),
-        _ => Answer::nothing().close(),
-    });
+    let origin = Origin::answering(Answer::ok("a").hear().close());
     let gate = Setup::to(&[origin.address()]).top("workers = 1").start();
     for _ in 0..30 {
         assert_eq!(gate.get("/").status, 200);
     }
     assert!(origin.connections_opened() > 20, "connections were reused and found stale");
+}
+
+#[test]
+fn an_endpoint_that_only_closed_idle_connections_is_tried_once_more_if_no_other_is_left() {
+    let closing = || Origin::answering(Answer::ok("a").hear().close());
+    let (a, b) = (closing(), closing());
+    // With one failure each they are ejected, but for the floor.
+    let upstream = "max_fails = 1\nfail_timeout = \"1h\"";
+    let gate = Setup::to(&[a.address(), b.address()]).upstream(upstream).top("workers = 1").start();
+    for _ in 0..10 {
+        assert_eq!(gate.get("/").status, 200);
+    }
 }
 
 #[test]

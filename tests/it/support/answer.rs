@@ -16,6 +16,8 @@ pub(super) enum Step {
     Open(Latch),
     /// The bytes one at a time, this far apart, until they are out or the other side is gone.
     Drip(Vec<u8>, Duration),
+    /// Waits for the next byte, and takes it.
+    Hear,
     /// RST instead of FIN.
     Reset,
     Close,
@@ -90,6 +92,11 @@ impl Answer {
 
     pub fn reset(self) -> Self {
         self.then(Step::Reset)
+    }
+
+    /// Waits for the next request's first byte, and takes it.
+    pub fn hear(self) -> Self {
+        self.then(Step::Hear)
     }
 
     pub fn close(self) -> Self {

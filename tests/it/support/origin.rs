@@ -252,6 +252,7 @@ fn perform(inbox: &mut Inbox<TcpStream>, answer: &Answer) -> Option<()> {
                 let _ = SockRef::from(&inbox.wire).set_linger(Some(Duration::ZERO));
                 return None;
             }
+            Step::Hear => inbox.wire.read_exact(&mut [0]).ok()?,
             Step::Close => return None,
             Step::CloseWrite => inbox.wire.shutdown(Shutdown::Write).ok()?,
             Step::Hang => {
