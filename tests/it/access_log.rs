@@ -41,6 +41,29 @@ fn combined_is_byte_identical_to_nginxs() {
 }
 
 #[test]
+fn a_refused_head_is_logged_with_its_first_line_as_nginx_does() {
+    let requests: [&[u8]; 6] = [
+        b"GARBAGE\r\n\r\n",
+        b"GET /del\x7f HTTP/1.1\r\nHost: test\r\n\r\n",
+        b"GET /no-host HTTP/1.1\r\n\r\n",
+        b"\r\nGET /\"quoted\" HTTP/1.1\r\nHost: a/b\r\n\r\n",
+        b"GET /newer HTTP/2.0\r\nHost: test\r\n\r\n",
+        b"POST /smuggled HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ];
+    let run = |peer: Peer| {
+        let origin = Origin::named("a");
+        let proxy: Proxy = peer.start(Recipe::to(&[origin.address()]).tide(|s| s.log("format = \"combined\"")));
+        for request in requests {
+            proxy.send("GET", request);
+        }
+        // The reply's size, which stands behind the status, is each one's own.
+        let request = |line: &String| line.split(" 400 ").next().unwrap().split(" 505 ").next().unwrap().to_string();
+        proxy.log_lines(requests.len()).iter().map(|line| without_time(&request(line))).collect::<Vec<_>>()
+    };
+    same_on_both(run(Peer::Nginx), run);
+}
+
+#[test]
 fn combined_times_look_like_nginxs() {
     let origin = Origin::named("a");
     let gate = Setup::to(&[origin.address()]).log("format = \"combined\"").start();

@@ -76,7 +76,8 @@ async fn one_request(
         return;
     };
     let refused = arrival.head.as_ref().err().copied();
-    let (head, length) = arrival.head.unwrap_or_else(|_| (empty_head(), BodyLength::Known(0)));
+    let (head, length) =
+        arrival.head.unwrap_or_else(|_| (refused_head(http1.input.bytes()), BodyLength::Known(0)));
     let mut cx = RequestContext::new(local, facts, listener, head, arrival.started);
     cx.head_received = arrival.bytes as u64;
     let limits = cx.snapshot.http_limits(listener);
@@ -94,9 +95,16 @@ async fn one_request(
     }
 }
 
-/// Stands for a head that couldn't be read, so that its refusal is answered and recorded like any other.
-fn empty_head() -> RequestHead {
-    RequestHead::new(Fields::default(), Version::Http11, Span::default(), Span::default(), Span::default())
+/// Stands for a head that couldn't be read, so that its refusal is answered and recorded like any other, with its first
+/// line as far as it came: nginx's `$request`.
+fn refused_head(bytes: &[u8]) -> RequestHead {
+    let start = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let line = &bytes[start..];
+    let line = &line[..memchr::memchr2(b'\r', b'\n', line).unwrap_or(line.len())];
+    let mut fields = Fields::with_capacity(line.len(), 0);
+    let line = fields.store(line);
+    RequestHead::new(fields, Version::Http11, Span::default(), Span::default(), Span::default())
+        .with_received_target(line)
 }
 
 /// The next request; `None` when the connection is to end without one.
