@@ -173,6 +173,35 @@ fn own_replies_are_made_in_http2_too() {
 }
 
 #[test]
+fn a_client_may_end_its_upload_after_an_early_response_and_is_reset_only_if_it_does_not() {
+    let origin = Origin::mirror();
+    let gate = h2c(&origin).route("max_body_size = \"3\"").start();
+    let head = [(":method", "POST"), (":scheme", "http"), (":authority", "test"), (":path", "/")];
+    for ends in [true, false] {
+        let mut raw = RawH2::connect(gate.address());
+        raw.headers(1, &head, false);
+        raw.send(kind::DATA, 0, 1, b"hello");
+        assert_eq!(raw.fate_of(1), Fate::Status(413));
+        if ends {
+            raw.send(kind::DATA, flag::END_STREAM, 1, b"and the rest");
+            raw.send(kind::PING, 0, 0, b"all read");
+        }
+        let frame = loop {
+            let frame = raw.frame().unwrap();
+            if matches!(frame.kind, kind::PING | kind::RST_STREAM) {
+                break frame;
+            }
+        };
+        match ends {
+            true => assert_eq!(frame.kind, kind::PING),
+            false => {
+                assert_eq!((frame.kind, frame.payload), (kind::RST_STREAM, error::NO_ERROR.to_be_bytes().to_vec()))
+            }
+        }
+    }
+}
+
+#[test]
 fn head_204_and_304_have_no_body() {
     let origin = Origin::start(|r| match (r.method(), r.target()) {
         ("HEAD", _) => Answer::raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"),

@@ -4,28 +4,23 @@ use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::task::{Poll, ready};
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
+use super::drain::{LINGER, drain_body};
 use super::http1_exchange::Http1;
 use crate::http::head::{Fields, RequestHead, Span, Version};
 use crate::http::http1::{BodyLength, HeadLimits, HeadReader};
 use crate::http::stream::{READ_BUFFER_BYTES, Stream};
 use crate::http::timer::Timer;
 use crate::proxy::context::{ConnectionFacts, RequestContext};
-use crate::proxy::exchange::Exchange;
 use crate::proxy::local::Local;
 use crate::proxy::{reply, serve};
 use crate::reason::Reason;
 
-/// What is left of a request's body is read and dropped up to here, so that the connection can go on.
-const MAX_DRAINED_BYTES: usize = 256 << 10;
 /// What a closing connection reads and drops, so that its last response isn't lost to a reset.
 const MAX_LINGERED_BYTES: usize = 16 << 20;
-/// How long a closing connection waits for the client to see the last response.
-const LINGER: Duration = Duration::from_secs(2);
 
 /// Serves a connection until it ends.
 pub async fn serve_http1(local: Rc<Local>, facts: Rc<ConnectionFacts>, stream: Stream) {
@@ -76,8 +71,7 @@ async fn one_request(
         return;
     };
     let refused = arrival.head.as_ref().err().copied();
-    let (head, length) =
-        arrival.head.unwrap_or_else(|_| (refused_head(http1.input.bytes()), BodyLength::Known(0)));
+    let (head, length) = arrival.head.unwrap_or_else(|_| (refused_head(http1.input.bytes()), BodyLength::Known(0)));
     let mut cx = RequestContext::new(local, facts, listener, head, arrival.started);
     cx.head_received = arrival.bytes as u64;
     let limits = cx.snapshot.http_limits(listener);
@@ -165,29 +159,6 @@ async fn next_head(
             head: Err(Reason::HeadTimedOut),
             bytes: http1.input.bytes().len(),
         }))
-    })
-    .await
-}
-
-/// Reads on to the end of a body that nobody wants, within bounds. Whether the connection can be used again.
-async fn drain_body(http1: &mut Http1) -> bool {
-    let mut timer = Timer::new();
-    timer.set_after(Instant::now(), LINGER);
-    let mut drained = 0;
-    http1.limit_body(None);
-    poll_fn(|cx| {
-        while drained <= MAX_DRAINED_BYTES {
-            match http1.poll_body(cx) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(true),
-                Poll::Ready(Ok(n)) => {
-                    http1.consume_body(n);
-                    drained += n;
-                }
-                Poll::Ready(Err(_)) => return Poll::Ready(false),
-                Poll::Pending => return timer.poll_expired(cx).map(|()| false),
-            }
-        }
-        Poll::Ready(false)
     })
     .await
 }

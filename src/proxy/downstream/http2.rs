@@ -15,6 +15,7 @@ use h2::{Reason as Code, RecvStream};
 use http::Request;
 use tokio::time::{Instant, timeout};
 
+use super::drain::drain_body;
 use super::http2_exchange::Http2;
 use super::http2_head::{read_head, refused_head};
 use crate::config::HttpLimits;
@@ -223,6 +224,12 @@ async fn one_request(
         cx.completed = true;
         if exchange.was_reset() {
             active.0.resets.note();
+        }
+        drop(cx);
+        // RFC 9113 8.1 lets a server reset a stream behind a response that came before the request's end. Clients that
+        // read both at once take the response for lost (curl before 8.0), so the reset gives them time.
+        if exchange.is_still_uploading() {
+            drain_body(&mut exchange).await;
         }
     });
     if handled.catch_unwind().await.is_err() {

@@ -59,6 +59,11 @@ impl Http2 {
         self.reset
     }
 
+    /// Whether the response is over, and the request's body isn't.
+    pub(super) fn is_still_uploading(&self) -> bool {
+        self.finished && !self.reset && !self.body.is_end_stream()
+    }
+
     fn send_held(&mut self, end: bool) -> Result<(), Reason> {
         let Some(send) = &mut self.send else { return Ok(()) };
         match self.held.take() {

@@ -1,5 +1,6 @@
 //! The client's side of a connection: which requests come over it, one after the other or side by side.
 
+mod drain;
 pub mod http1;
 mod http1_exchange;
 pub mod http2;
