@@ -299,6 +299,8 @@ fn wrong_pseudo_headers_and_fields_are_stream_errors() {
         ("NUL in a value", and(("x", "a\0b"))),
         ("LF in a value", and(("x", "a\nb"))),
         ("CR in a value", and(("x", "a\rb"))),
+        ("a blank before a value", and(("x", " a"))),
+        ("a tab behind a value", and(("x", "a\t"))),
         ("an empty name", and(("", "y"))),
         ("a blank in a name", and(("a b", "y"))),
         ("a relative path", vec![method, scheme, authority, (":path", "x")]),

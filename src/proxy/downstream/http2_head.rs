@@ -18,6 +18,10 @@ pub(super) fn read_head(parts: &Parts, ended: bool, limits: &HttpLimits) -> Resu
     if parts.headers.len() > limits.max_fields {
         return Err(Reason::HeadTooLarge);
     }
+    // RFC 9113 8.2.1. HTTP/1 would take the blanks for its own, and read another value than was checked here.
+    if parts.headers.values().any(|value| has_outer_blanks(value.as_bytes())) {
+        return Err(Reason::MalformedHead);
+    }
     let target = target(parts)?;
     if target.len() > limits.max_target_bytes {
         return Err(Reason::TargetTooLong);
@@ -31,6 +35,10 @@ pub(super) fn read_head(parts: &Parts, ended: bool, limits: &HttpLimits) -> Resu
 pub(super) fn refused_head(parts: &Parts) -> (RequestHead, BodyLength) {
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     (flat_head(parts, target, b""), BodyLength::Known(0))
+}
+
+fn has_outer_blanks(value: &[u8]) -> bool {
+    matches!(value, [b' ' | b'\t', ..] | [.., b' ' | b'\t'])
 }
 
 fn target(parts: &Parts) -> Result<&str, Reason> {
