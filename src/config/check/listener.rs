@@ -1,7 +1,7 @@
 //! `[[listener]]` → [`Listener`].
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{Checker, headers};
 use crate::config::diagnostic::{Diagnostic, Place};
@@ -12,7 +12,7 @@ use crate::config::value::SecurityHeaders;
 impl Checker<'_> {
     pub(super) fn listeners(&mut self, file: &ConfigFile) -> Vec<Listener> {
         let mut listeners = Vec::new();
-        let mut bound: HashMap<SocketAddr, Place> = HashMap::new();
+        let mut bound: BTreeMap<SocketAddr, Place> = BTreeMap::new();
         for listener in &file.listener.items {
             let checked = self.listener(listener);
             for address in listener.address.iter().flat_map(|a| &a.items) {
@@ -78,19 +78,25 @@ impl Checker<'_> {
         }
     }
 
-    /// No address twice. Port 0 is a different one each time.
-    fn bind(&mut self, bound: &mut HashMap<SocketAddr, Place>, address: SocketAddr, place: Place) {
+    /// No address twice, on its own or among all of its family. Port 0 is a different one each time.
+    fn bind(&mut self, bound: &mut BTreeMap<SocketAddr, Place>, address: SocketAddr, place: Place) {
         if address.port() == 0 {
             return;
         }
-        match bound.get(&address) {
-            Some(&first) => {
-                self.error(format!("{address} is listened on twice"), place, "again").also(first, "first here");
-            }
-            None => {
-                bound.insert(address, place);
-            }
+        if let Some(&first) = bound.get(&address) {
+            self.error(format!("{address} is listened on twice"), place, "again").also(first, "first here");
+            return;
         }
+        let all = SocketAddr::new(all_of_family(address.ip()), address.port());
+        let overlaps = |other: &SocketAddr| *other == all || (address == all && all_of_family(other.ip()) == all.ip());
+        let other = bound.iter().find(|(other, _)| other.port() == address.port() && overlaps(other));
+        if let Some((&other, &first)) = other {
+            let one = if address == all { other } else { address };
+            self.error(format!("{all} includes {one}"), place, "and here")
+                .also(first, "listened on here")
+                .help("keep one of them: two sockets can't have the same address");
+        }
+        bound.insert(address, place);
     }
 
     /// A TLS listener needs a certificate.
@@ -117,6 +123,14 @@ impl Checker<'_> {
                 "all is well if something in front of Tidegate serves https; else write `tls = true` at a listener",
             );
         }
+    }
+}
+
+/// The address that stands for every one of the same family. An IPv6 listener takes IPv6 only.
+fn all_of_family(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     }
 }
 
