@@ -42,7 +42,7 @@ pub enum StartError {
     Runtime(#[source] io::Error),
     /// Reload only: what it names is fixed while the process runs.
     #[error("{0} can't change while the process runs: restart it")]
-    Fixed(&'static str),
+    Fixed(String),
 }
 
 /// A gate: prepared, then running, then drained.

@@ -38,15 +38,7 @@ impl Instance {
     fn try_reload(&self, config: Config) -> Result<(), StartError> {
         let _one_at_a_time = self.reloading.lock();
         let before = self.current.load_full();
-        if config.workers != before.config.workers {
-            return Err(StartError::Fixed("`workers`"));
-        }
-        if config.access_log != before.config.access_log {
-            return Err(StartError::Fixed("`access_log`"));
-        }
-        if config.metrics != before.config.metrics {
-            return Err(StartError::Fixed("`metrics.address`"));
-        }
+        refuse_fixed(&config, &before.config)?;
         let certificates = load_certificates(&config)?;
         let kept = self.state().addresses.clone();
         let mut listening = listen(&config, &kept, self.count, &self.certificates, &self.tickets)?;
@@ -76,6 +68,18 @@ impl Instance {
         self.reloaded.notify_one();
         Ok(())
     }
+}
+
+/// What is made once, when the process starts, can't be taken over.
+fn refuse_fixed(config: &Config, before: &Config) -> Result<(), StartError> {
+    let fixed = [
+        ("`workers`", config.workers != before.workers),
+        ("`[access_log]`", config.access_log != before.access_log),
+        ("`[metrics]`", config.metrics != before.metrics),
+        ("`[log]`", config.log != before.log),
+    ];
+    let changed: Vec<&str> = fixed.iter().filter(|(_, changed)| *changed).map(|(what, _)| *what).collect();
+    if changed.is_empty() { Ok(()) } else { Err(StartError::Fixed(changed.join(" and "))) }
 }
 
 /// Names that came with a reload get a chance to resolve before a request needs them. On a thread of its own: the

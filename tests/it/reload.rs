@@ -83,6 +83,20 @@ fn certificates_are_read_again() {
 }
 
 #[test]
+fn what_is_fixed_while_the_process_runs_is_named_and_nothing_changes() {
+    let (a, b) = (Origin::named("a"), Origin::named("b"));
+    let gate = Setup::to(&[a.address()]).top("workers = 2").start();
+    let refusal = |setup: Setup| gate.try_reload(&setup).unwrap_err();
+    let other = || Setup::to(&[b.address()]).top("workers = 2");
+    let log = refusal(other().and("[log]\nlevel = \"debug\""));
+    assert_eq!(log, "`[log]` can't change while the process runs: restart it");
+    let all = refusal(Setup::to(&[b.address()]).top("workers = 1").log("format = \"combined\""));
+    assert_eq!(all, "`workers` and `[access_log]` can't change while the process runs: restart it");
+    assert_eq!(gate.get("/").text(), "a");
+    assert_eq!(gate.metric("tidegate_config_reloads_total{result=\"failed\"}"), 2.0);
+}
+
+#[test]
 fn no_request_fails_while_reloads_go_on() {
     let origin = Origin::named("a");
     let setup = Setup::to(&[origin.address()]);

@@ -148,8 +148,12 @@ impl Gate {
 
     #[track_caller]
     pub fn reload(&self, setup: &Setup) {
-        let toml = setup.toml(self.directory.path());
-        self.instance().reload(load(&toml)).unwrap_or_else(|e| panic!("{toml}\n{e}"));
+        self.try_reload(setup).unwrap_or_else(|e| panic!("{e}"));
+    }
+
+    /// Reloads, or tells why that can't be.
+    pub fn try_reload(&self, setup: &Setup) -> Result<(), String> {
+        self.instance().reload(load(&setup.toml(self.directory.path()))).map_err(|error| error.to_string())
     }
 
     pub fn instance(&self) -> &Instance {
