@@ -281,8 +281,8 @@ impl Instance {
         let resolve = async {
             loop {
                 let upstreams = self.upstreams();
+                // They have been looked up once: before the workers started, or by the reload that brought them.
                 let resolve = async {
-                    control::resolve::resolve_all(&upstreams, RESOLVE_PATIENCE).await;
                     control::resolve::retry_unresolved(&upstreams).await;
                     std::future::pending::<()>().await;
                 };

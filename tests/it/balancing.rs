@@ -1,6 +1,6 @@
 //! Balancing over all workers. The order of choices is held to nginx's in `differential`.
 
-use crate::support::{Answer, Client, Gate, Latch, Origin, Setup, eventually, get, refusing_address};
+use crate::support::{Answer, Binary, Client, Gate, Latch, Origin, Setup, eventually, get, refusing_address};
 
 #[test]
 fn least_conn_counts_over_all_workers() {
@@ -64,6 +64,18 @@ fn a_name_that_does_not_resolve_is_no_reason_not_to_start() {
     }
     let alone = Setup::with_endpoints(&endpoints[..1]).start();
     assert_eq!((alone.get("/").status, alone.logged_reason().as_str()), (502, "no_endpoint"));
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_warned_of_once() {
+    let origin = Origin::named("a");
+    let endpoints = ["\"does-not-exist.invalid:80\"".to_string(), format!("\"{}\"", origin.address())];
+    let mut binary = Binary::start(&Setup::with_endpoints(&endpoints));
+    assert_eq!(binary.client().get("/").text(), "a");
+    binary.signal("TERM");
+    binary.ended();
+    let said = binary.stderr();
+    assert_eq!(said.matches("does not resolve").count(), 1, "{said}");
 }
 
 #[test]
