@@ -44,6 +44,7 @@ fn summarize(config: &Config) -> String {
             (Some(tls), _) if tls.http2 => "TLS, HTTP/2 and HTTP/1.1",
             (Some(_), _) => "TLS, HTTP/1.1",
             (None, Some(_)) => "plain, redirects to https",
+            (None, None) if listener.h2c => "plain, HTTP/2 and HTTP/1.1",
             (None, None) => "plain, HTTP/1.1",
         };
         line("listener", format!("{} ({kind})", listener.address));

@@ -47,6 +47,25 @@ fn check_accepts_a_good_file_and_says_what_it_sets_up() {
 }
 
 #[test]
+fn check_names_what_each_listener_speaks() {
+    let listeners = "\
+[[listener]]
+address = \"127.0.0.1:0\"
+h2c = true
+
+[[listener]]
+address = \"127.0.0.1:0\"
+redirect = \"https\"
+
+";
+    let (_directory, path) = file(&format!("{listeners}{GOOD}"));
+    let said = text(&tidegate(&["check", "-c", path.to_str().unwrap()]).stdout);
+    for kind in ["(plain, HTTP/2 and HTTP/1.1)", "(plain, redirects to https)", "(plain, HTTP/1.1)"] {
+        assert!(said.contains(kind), "{kind} in {said}");
+    }
+}
+
+#[test]
 fn check_tells_every_error_at_once_and_exits_with_1() {
     let (_directory, path) = file(&broken());
     let output = tidegate(&["check", "-c", path.to_str().unwrap()]);
