@@ -17,7 +17,7 @@ demo release: export TIDEGATE_RUSTC = $(shell rustc --version)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build release check lint fmt unit blocks bench image deny clean needs-build needs-test
+.PHONY: help demo test build release check lint fmt unit blocks budget micro bench image deny clean needs-build needs-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,7 +26,7 @@ demo: needs-build ## build, then start backends and Tidegate in front of them; C
 	$(CARGO) build --locked --profile $(PROFILE) --bin tidegate
 	@exec $(BINARY) demo $(DEMO_FLAGS)
 
-test: needs-test lint unit blocks ## install what the tests need, then format check, clippy, tests, README blocks
+test: needs-test lint unit blocks budget ## install what the tests need, then format check, clippy, tests, README, budget
 
 build: needs-build ## build for development
 	$(CARGO) build --locked
@@ -49,6 +49,13 @@ unit: # every test of the crate
 
 blocks: # the README's command blocks, against a demo that really runs
 	scripts/readme-blocks README.md
+
+budget: needs-test ## count the instructions of a request against benches/budget/budget.toml; UPDATE=1 writes it anew
+	$(CARGO) build --locked --profile budget --bin tidegate
+	benches/budget/run $(if $(UPDATE),--update) --program $(TARGET_DIR)/budget/tidegate
+
+micro: needs-build ## time the parts of a request's way; PART=limit times those with this in their name
+	$(CARGO) bench --locked --profile budget --bench micro -- $(PART)
 
 bench: release ## measure beside nginx and HAProxy: benches/rig/run says what it needs
 	benches/rig/run
