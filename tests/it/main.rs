@@ -20,6 +20,7 @@ mod http1_responses;
 mod keep_alive_pipelining;
 mod life;
 mod limits;
+mod memory;
 mod metrics;
 mod overload;
 mod redirects;
@@ -28,6 +29,7 @@ mod replies;
 mod retries;
 mod routing;
 mod shortage;
+mod system_calls;
 mod tls;
 mod upgrade_websocket;
 

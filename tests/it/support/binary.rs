@@ -17,6 +17,8 @@ use super::{Client, eventually};
 /// `tidegate run -c FILE`, killed when dropped.
 pub struct Binary {
     child: Child,
+    /// The program's own, which a tracer is the parent of.
+    process: u32,
     directory: TempDir,
     stdout: Captured,
     stderr: Captured,
@@ -51,6 +53,28 @@ impl Binary {
         binary
     }
 
+    /// Under strace, which writes these system calls of all threads, with what the descriptors are, to [`Binary::trace`].
+    #[track_caller]
+    pub fn start_traced(setup: &Setup, calls: &str) -> Self {
+        let directory = TempDir::new().unwrap();
+        let [file, trace, id] = ["tidegate.toml", "trace", "id"].map(|name| directory.path().join(name));
+        fs::write(&file, setup.toml(directory.path())).unwrap();
+        let mut command = Command::new("strace");
+        command.args(["-f", "-yy", "-s", "32", "-e", &format!("trace={calls}"), "-o"]).arg(trace);
+        command.args(["sh", "-c", "echo $$ >\"$2\"; exec \"$0\" run -c \"$1\"", program()]).arg(file).arg(&id);
+        let mut binary = Self::from(command, directory);
+        binary.process = eventually("strace starts the program: it must be installed, and allowed to trace", || {
+            fs::read_to_string(&id).ok()?.trim().parse().ok()
+        });
+        binary.address();
+        binary
+    }
+
+    /// What strace has written.
+    pub fn trace(&self) -> String {
+        fs::read_to_string(self.directory.path().join("trace")).unwrap()
+    }
+
     /// Doesn't wait for anything.
     #[track_caller]
     pub fn spawn(setup: &Setup, more: impl FnOnce(&mut Command) -> &mut Command) -> Self {
@@ -64,10 +88,12 @@ impl Binary {
 
     fn from(mut command: Command, directory: TempDir) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        let program = command.get_program().to_owned();
+        let mut child =
+            command.spawn().unwrap_or_else(|e| panic!("{program:?} can't be run: {e}; `make test` installs it"));
         let stdout = Captured::new(child.stdout.take().unwrap());
         let stderr = Captured::new(child.stderr.take().unwrap());
-        Self { child, directory, stdout, stderr }
+        Self { process: child.id(), child, directory, stdout, stderr }
     }
 
     pub fn directory(&self) -> &Path {
@@ -101,7 +127,7 @@ impl Binary {
 
     #[track_caller]
     fn listening_on(&self, ip: Ipv4Addr) -> SocketAddr {
-        let port = eventually("the program listens", || listening_port(self.child.id(), ip));
+        let port = eventually("the program listens", || listening_port(self.process, ip));
         (ip, port).into()
     }
 
@@ -112,8 +138,7 @@ impl Binary {
 
     /// `"HUP"`, `"TERM"`, …
     pub fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+        assert!(send_signal(name, self.process));
     }
 
     pub fn stderr(&self) -> String {
@@ -131,7 +156,7 @@ impl Binary {
 
     /// Processor time so far, user and system, in clock ticks (hundredths of a second).
     pub fn ticks(&self) -> u64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process)).unwrap();
         let after_name = stat.rsplit_once(')').unwrap().1;
         after_name.split_whitespace().skip(11).take(2).map(|t| t.parse::<u64>().unwrap()).sum()
     }
@@ -148,9 +173,16 @@ impl Binary {
 
 impl Drop for Binary {
     fn drop(&mut self) {
+        if self.process != self.child.id() && self.is_running() {
+            send_signal("KILL", self.process);
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn send_signal(name: &str, process: u32) -> bool {
+    Command::new("kill").args([&format!("-{name}"), &process.to_string()]).status().unwrap().success()
 }
 
 pub fn program() -> &'static str {
