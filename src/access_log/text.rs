@@ -4,6 +4,8 @@ use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use crate::http::address;
+
 /// Appends bytes as nginx's access log does (`ngx_http_log_escape`): `"`, `\`, control bytes and everything above
 /// `~` become `\xHH`.
 pub(super) fn nginx(bytes: &[u8], out: &mut Vec<u8>) {
@@ -48,25 +50,10 @@ pub(super) fn number(n: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
 }
 
-pub(super) fn ip(ip: IpAddr, out: &mut Vec<u8>) {
-    match ip {
-        IpAddr::V4(ip) => {
-            for (i, octet) in ip.octets().into_iter().enumerate() {
-                if i > 0 {
-                    out.push(b'.');
-                }
-                number(octet.into(), out);
-            }
-        }
-        // A write to a Vec can't fail.
-        IpAddr::V6(ip) => drop(write!(out, "{ip}")),
-    }
-}
-
-pub(super) fn address(address: SocketAddr, out: &mut Vec<u8>) {
-    match address {
+pub(super) fn socket_address(socket: SocketAddr, out: &mut Vec<u8>) {
+    match socket {
         SocketAddr::V4(v4) => {
-            ip(IpAddr::V4(*v4.ip()), out);
+            address::append(IpAddr::V4(*v4.ip()), out);
             out.push(b':');
             number(v4.port().into(), out);
         }
@@ -158,10 +145,10 @@ mod tests {
     fn times_and_addresses_are_written_in_full() {
         assert_eq!(text(|out| seconds(Duration::new(12, 34_056_999), out)), "12.034056");
         for written in ["0.0.0.0", "192.168.1.255", "::1", "2001:db8::a", "::ffff:1.2.3.4"] {
-            assert_eq!(text(|out| ip(written.parse().unwrap(), out)), written);
+            assert_eq!(text(|out| address::append(written.parse().unwrap(), out)), written);
         }
         for written in ["127.0.0.1:80", "[::1]:65535"] {
-            assert_eq!(text(|out| address(written.parse().unwrap(), out)), written);
+            assert_eq!(text(|out| socket_address(written.parse().unwrap(), out)), written);
         }
     }
 

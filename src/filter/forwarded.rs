@@ -3,9 +3,9 @@
 //! What a client says about itself is never believed. X-Forwarded-For is appended to, so that what came stands left of
 //! what is known; the others are replaced, unless the peer is a trusted proxy.
 
-use std::io::Write;
 use std::net::IpAddr;
 
+use crate::http::address;
 use crate::http::field::{FieldId, FieldSet};
 use crate::http::head::Fields;
 
@@ -94,21 +94,7 @@ impl Identity<'_> {
 
 /// Appends an address as text; an IPv4-mapped one as IPv4.
 fn append_address(address: IpAddr, out: &mut Vec<u8>) {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => {
-            let mut digits = itoa::Buffer::new();
-            for (place, octet) in v4.octets().into_iter().enumerate() {
-                if place > 0 {
-                    out.push(b'.');
-                }
-                out.extend_from_slice(digits.format(octet).as_bytes());
-            }
-        }
-        IpAddr::V6(v6) => {
-            // Writing to a Vec can't fail.
-            let _ = write!(out, "{v6}");
-        }
-    }
+    address::append(address.to_canonical(), out);
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! Turns bytes into heads and bodies and back, strictly. Never decides where a request goes, never opens a connection.
 
+pub mod address;
 pub mod date;
 pub mod field;
 pub mod head;
