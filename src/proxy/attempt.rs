@@ -67,6 +67,8 @@ pub struct Trial<'a> {
     pub upgrade: bool,
     /// Not over a pooled connection.
     pub fresh: bool,
+    /// When the endpoint was chosen: a reading of the clock serves both.
+    pub started: Instant,
 }
 
 /// Makes one attempt.
@@ -80,9 +82,8 @@ pub async fn attempt<E: Exchange>(
     trial: &Trial<'_>,
     timer: &mut Timer,
 ) -> Result<Answer, AttemptError> {
-    let &Trial { upstream, endpoint, upgrade, fresh } = trial;
+    let &Trial { upstream, endpoint, upgrade, fresh, started } = trial;
     let config = upstream.config();
-    let started = Instant::now();
     let pooled = if fresh { None } else { cx.local.pool.borrow_mut().take(endpoint) };
     cx.connect = None;
     let metric = cx.local.endpoint_metric(endpoint, upstream.name());
@@ -122,7 +123,6 @@ pub async fn attempt<E: Exchange>(
     cx.body_received = upload.received();
     timer.set(None);
     let (head, length) = result?;
-    cx.first_byte = Some(started.elapsed());
     Ok(Answer { head, length, connection, sent, broken })
 }
 

@@ -74,16 +74,20 @@ async fn obtain<E: Exchange>(
     let mut last = Reason::NoEndpoint;
     upstream.budget().note_request(cx.started.into_std());
     loop {
-        let Some(in_flight) = round.pick(upstream, Instant::now()) else { return Err(last.into()) };
+        let started = Instant::now();
+        let Some(in_flight) = round.pick(upstream, started) else { return Err(last.into()) };
         let endpoint = in_flight.endpoint();
         cx.attempts += 1;
         cx.endpoint = Some(Arc::clone(endpoint));
         #[cfg(test)]
         super::tests::panic_if_asked(cx);
         cx.first_byte = None;
-        let trial = Trial { upstream, endpoint, upgrade, fresh: round.fresh };
+        let trial = Trial { upstream, endpoint, upgrade, fresh: round.fresh, started };
         let result = attempt(cx, exchange, upload, &trial, timer).await;
         let now = Instant::now();
+        if result.is_ok() {
+            cx.first_byte = Some(now.saturating_duration_since(started));
+        }
         let (failure, outcome, stale) = match &result {
             Ok(answer) => (Failure::Status(answer.head.status), AttemptOutcome::BadStatus, false),
             Err(AttemptError::Downstream(reason)) => {
