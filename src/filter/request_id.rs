@@ -23,11 +23,9 @@ impl RequestId {
             (generator.high.hash_one(count), generator.low.hash_one(count))
         });
         let mut digits = [0; 32];
-        let words = high.to_be_bytes().into_iter().chain(low.to_be_bytes());
-        for (pair, byte) in digits.chunks_exact_mut(2).zip(words) {
-            pair[0] = HEX[usize::from(byte >> 4)];
-            pair[1] = HEX[usize::from(byte & 15)];
-        }
+        let (first, second) = digits.split_at_mut(16);
+        first.copy_from_slice(&hex(high));
+        second.copy_from_slice(&hex(low));
         Self(digits)
     }
 
@@ -49,7 +47,20 @@ pub fn received(fields: &Fields) -> Option<&[u8]> {
     (values.next().is_none() && (1..=MAX_LENGTH).contains(&id.len()) && id.iter().all(is_fit)).then_some(id)
 }
 
-const HEX: &[u8; 16] = b"0123456789abcdef";
+/// The sixteen digits of a word, the highest first; all at once, as the bytes of one wide number.
+fn hex(word: u64) -> [u8; 16] {
+    let mut spread = u128::from(word);
+    spread = (spread | spread << 32) & 0x0000_0000_ffff_ffff_0000_0000_ffff_ffff;
+    spread = (spread | spread << 16) & 0x0000_ffff_0000_ffff_0000_ffff_0000_ffff;
+    spread = (spread | spread << 8) & 0x00ff_00ff_00ff_00ff_00ff_00ff_00ff_00ff;
+    spread = (spread | spread << 4) & (EACH * 0x0f);
+    // 1 in each byte whose digit is a letter.
+    let letter = (spread + EACH * 6) >> 4 & EACH;
+    (spread + EACH * u128::from(b'0') + letter * u128::from(b'a' - b'9' - 1)).to_be_bytes()
+}
+
+/// 1 in each byte.
+const EACH: u128 = u128::MAX / 0xff;
 
 struct Generator {
     high: RandomState,
@@ -67,6 +78,13 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+
+    #[test]
+    fn digits_are_those_of_the_standard_library() {
+        for word in [0, u64::MAX, 0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210, 0x9a9a_9a9a_0f0f_f0f0] {
+            assert_eq!(hex(word), format!("{word:016x}").as_bytes());
+        }
+    }
 
     #[test]
     fn ids_are_32_hex_digits_and_differ_over_threads() {

@@ -114,6 +114,7 @@ pub async fn attempt<E: Exchange>(
         interim: 0,
         stall: Stall::default(),
         sent: false,
+        now: if connection.reused { Some(started) } else { None },
         sent_at: None,
         broken: false,
         heard: false,
@@ -138,6 +139,8 @@ struct Wait<'a> {
     /// The endpoint takes no byte of the request.
     stall: Stall,
     sent: bool,
+    /// A reading of the clock that is still good: nothing has been waited for since.
+    now: Option<Instant>,
     /// When the response's deadline began to run.
     sent_at: Option<Instant>,
     broken: bool,
@@ -157,7 +160,8 @@ impl Wait<'_> {
         let deadline = match self.poll_upload(cx, exchange, upload, connection)? {
             Some(deadline) => Some(deadline),
             None => {
-                let sent_at = *self.sent_at.get_or_insert_with(Instant::now);
+                let now = self.now;
+                let sent_at = *self.sent_at.get_or_insert_with(|| now.unwrap_or_else(Instant::now));
                 sent_at.checked_add(self.timeouts.response)
             }
         };
@@ -177,6 +181,7 @@ impl Wait<'_> {
         if matches!(exchange.poll_flush(cx), Poll::Ready(Err(_))) || exchange.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(AttemptError::Downstream(Reason::ClientGone)));
         }
+        self.now = None;
         timer.set(deadline);
         if timer.poll_expired(cx).is_ready() {
             return Poll::Ready(Err(match upload.waits_for_client {

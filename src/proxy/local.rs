@@ -7,6 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
+use tokio::time::Instant;
+
 use crate::access_log::LogBuffer;
 use crate::metrics::{EndpointId, ListenerId, Metrics, WorkerMetrics};
 use crate::snapshot::Snapshot;
@@ -26,6 +28,8 @@ pub struct Local {
     draining: Cell<bool>,
     open: Cell<usize>,
     connections: RefCell<Connections>,
+    /// When the last request ended: a reading of the clock for what its connection does next.
+    pub ended_at: Cell<Instant>,
     /// Monotonic zero for limits: the same for all workers.
     pub epoch: std::time::Instant,
 }
@@ -67,6 +71,7 @@ impl Local {
             draining: Cell::new(false),
             open: Cell::new(0),
             connections: RefCell::default(),
+            ended_at: Cell::new(Instant::now()),
             epoch,
         })
     }

@@ -34,7 +34,9 @@ pub fn finish(cx: &mut RequestContext) {
     if cx.status == 0 {
         cx.status = cx.reason.get_or_insert(Reason::ClientGone).status();
     }
-    let duration = Instant::now().saturating_duration_since(cx.started);
+    let now = Instant::now();
+    cx.local.ended_at.set(now);
+    let duration = now.saturating_duration_since(cx.started);
     let route = cx.compiled_route().map_or(RouteId::NONE, |route| route.metric);
     cx.local.metrics.request_finished(&RequestSample {
         route,

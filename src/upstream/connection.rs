@@ -19,7 +19,7 @@ pub struct Connection {
     pub output: Output,
     /// Whether an earlier request went over it: its failure may only mean that the endpoint had closed it.
     pub reused: bool,
-    /// When it last became idle.
+    /// When it last became idle, to a sweep's precision.
     pub idle_since: Instant,
 }
 

@@ -10,14 +10,21 @@ use super::Endpoint;
 use super::connection::Connection;
 
 /// Idle connections by endpoint; the one used last is taken first, so that the rest can age out.
-#[derive(Default)]
 pub struct Pool {
-    slots: HashMap<u32, Slot>,
+    slots: HashMap<u32, Slot, foldhash::fast::RandomState>,
+    /// When it was last swept: how old connections are counts from there, and no request reads a clock for it.
+    swept: Instant,
 }
 
 struct Slot {
     idle: Vec<Connection>,
     idle_timeout: Duration,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self { slots: HashMap::default(), swept: Instant::now() }
+    }
 }
 
 impl Pool {
@@ -44,7 +51,7 @@ impl Pool {
         if at_most == 0 {
             return;
         }
-        connection.idle_since = Instant::now();
+        connection.idle_since = self.swept;
         let slot = self.slots.entry(endpoint.id()).or_insert_with(|| Slot { idle: Vec::new(), idle_timeout });
         slot.idle_timeout = idle_timeout;
         if slot.idle.len() >= at_most {
@@ -55,6 +62,7 @@ impl Pool {
 
     /// Closes what has been idle for too long, or was closed by its endpoint. Called about once a second.
     pub fn sweep(&mut self, now: Instant) {
+        self.swept = now;
         self.slots.retain(|_, slot| {
             let timeout = slot.idle_timeout;
             slot.idle.retain_mut(|c| now.saturating_duration_since(c.idle_since) < timeout && !c.is_spoiled());

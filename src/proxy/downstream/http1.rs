@@ -121,7 +121,10 @@ async fn next_head(
     let mut reader = HeadReader::default();
     let mut started = (!http1.input.is_empty()).then(Instant::now);
     // A connection that says nothing at all gets no longer than a slow head.
-    let (since, patience) = (Instant::now(), if first { head_timeout } else { idle_timeout });
+    let (since, patience) = match first {
+        true => (Instant::now(), head_timeout),
+        false => (local.ended_at.get(), idle_timeout),
+    };
     timer.set_after(since, if started.is_some() { head_timeout } else { patience });
     poll_fn(|cx| {
         loop {
