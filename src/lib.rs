@@ -1,5 +1,6 @@
 //! Tidegate: an edge server. The modules in reading order; ARCHITECTURE.md tells the life of a request.
 
+pub mod bench;
 pub mod cli;
 pub mod config;
 

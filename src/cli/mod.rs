@@ -5,6 +5,7 @@
 
 pub mod crypto;
 
+mod bench;
 mod check;
 mod config_path;
 mod demo;
@@ -24,7 +25,8 @@ use config_path::ConfigPath;
 
 /// Everything went as asked; a server has drained.
 const OK: u8 = 0;
-/// `check` found errors, `healthcheck` a server that isn't ready, or output could not be written.
+/// `check` found errors, `healthcheck` a server that isn't ready, `bench` a missed threshold, or output could not be
+/// written.
 const FAILED: u8 = 1;
 /// The command line makes no sense.
 const USAGE: u8 = 2;
@@ -73,6 +75,8 @@ enum Verb {
     Demo(demo::Demo),
     /// Ask a running server whether it is ready: exit code 0 or 1
     Healthcheck(healthcheck::Healthcheck),
+    /// Load a server and tell its rate and latencies, or compare two reports
+    Bench(Box<bench::Bench>),
     /// Print the JSON Schema of the configuration file, for editors
     Schema,
     /// Print a completion script for a shell
@@ -112,6 +116,7 @@ impl Verb {
             Verb::ReverseProxy(arguments) => arguments.perform(),
             Verb::Demo(arguments) => arguments.perform(),
             Verb::Healthcheck(arguments) => arguments.perform(),
+            Verb::Bench(arguments) => arguments.perform(),
             Verb::Schema => text::schema(),
             Verb::Completions { shell } => text::completions(Arguments::command(), shell),
             Verb::Man => text::man(Arguments::command()),
@@ -134,7 +139,8 @@ impl NginxForms {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 fine or drained, 1 `check` found errors or `healthcheck` no ready server, 2 wrong usage,
+Exit codes: 0 fine or drained, 1 `check` found errors, `healthcheck` no ready server or `bench` a missed threshold,
+            2 wrong usage,
             71 the system refused what the server needs, 78 `run` can't start with this configuration.
 Signals:    TERM, QUIT drain; INT ends at once; a second TERM or INT ends at once; HUP reloads; USR1 reopens logs.";
 

@@ -10,7 +10,7 @@ use crate::support::{files, read};
 const ORDER: &[&[&str]] = &[
     &["main"],
     &["cli"],
-    &["server"],
+    &["bench", "server"],
     &["control", "worker"],
     &["listener"],
     &["proxy"],
@@ -121,6 +121,18 @@ fn every_exception_to_the_import_table_is_in_use() {
 fn pure_rooms_never_import_pingora() {
     for path in sources().filter(|path| WITHOUT_PINGORA.contains(&room_of(path).as_str())) {
         assert!(!shipped(&read(&path)).contains("pingora"), "{path} names pingora");
+    }
+}
+
+#[test]
+fn the_load_generator_shares_the_wire_with_the_server_and_nothing_else() {
+    let of = |room: &'static str| sources().filter(move |path| room_of(path) == room);
+    for path in of("bench") {
+        let imports = imported(&shipped(&read(&path)));
+        assert!(imports.iter().all(|room| ["bench", "http"].contains(&room.as_str())), "{path} imports {imports:?}");
+    }
+    for path in sources().filter(|path| !["bench", "cli"].contains(&room_of(path).as_str())) {
+        assert!(!imported(&shipped(&read(&path))).contains("bench"), "{path} imports the load generator");
     }
 }
 

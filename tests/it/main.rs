@@ -7,6 +7,7 @@ mod support;
 
 mod access_log;
 mod balancing;
+mod bench_verb;
 mod bodies_and_trailers;
 mod client_address;
 mod deadlines;

@@ -33,7 +33,7 @@ pub use latch::Latch;
 pub use message::{Broken, Framing, Message, Response};
 pub use origin::{Blackhole, Origin, refusing_address};
 pub use peer::{Peer, Proxy, Recipe, on_each, same_on_both};
-pub use tool::{run, run_with_input};
+pub use tool::{Ran, run, run_with_input};
 
 /// The longest that anything here waits.
 pub const PATIENCE: Duration = Duration::from_secs(10);

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct Ran {
     pub success: bool,
+    /// `None`: by a signal.
+    pub code: Option<i32>,
     pub stdout: String,
-    #[expect(dead_code, reason = "shown when a test fails")]
     pub stderr: String,
 }
 
@@ -41,6 +42,7 @@ pub fn run_with_input(program: &str, input: &[u8], arguments: impl FnOnce(&mut C
     let output = waiting.join().unwrap().unwrap();
     Ran {
         success: output.status.success(),
+        code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
