@@ -88,6 +88,19 @@ impl Output {
             }
         }
     }
+
+    /// Puts what waits and as much of `data` as makes `at_most` bytes into a TLS record, which leaves with the next write.
+    /// Tells how much of `data` went in: none without TLS.
+    pub fn seal_with(&mut self, stream: &mut Stream, data: &[u8], at_most: usize) -> io::Result<usize> {
+        let waiting = self.len();
+        let part = &data[..data.len().min(at_most.saturating_sub(waiting))];
+        let n = stream.seal(&[IoSlice::new(&self.bytes[self.written..]), IoSlice::new(part)])?;
+        self.written += n.min(waiting);
+        if self.is_empty() {
+            self.clear();
+        }
+        Ok(n.saturating_sub(waiting))
+    }
 }
 
 impl Drop for Output {

@@ -4,7 +4,7 @@
 //! made only to hear `EAGAIN`.
 
 use std::cell::RefCell;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Write};
 use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -54,6 +54,14 @@ impl Stream {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
         Poll::Ready(Ok(written))
+    }
+
+    /// Makes a TLS record of `parts`, to leave with the next write; tells how much of them went in. 0 without TLS.
+    pub fn seal(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(_) => Ok(0),
+            Stream::Tls(tls) => tls.get_mut().1.writer().write_vectored(parts),
+        }
     }
 
     /// Sends what TLS has encrypted but not yet written.

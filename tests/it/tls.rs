@@ -1,12 +1,14 @@
 //! TLS listeners: certificates by name, versions, ALPN, tickets, deadlines.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use rustls::ProtocolVersion;
 use tempfile::TempDir;
 
 use crate::support::{
-    Certificate, Client, Gate, H2Client, Origin, Setup, Tls, get, refusing_address, run, run_with_input,
+    Answer, Certificate, Client, Gate, H2Client, Origin, Setup, Tls, get, refusing_address, run, run_with_input,
 };
 
 const SITE: &str = "[[site.route]]\npath = \"/\"\nreply = ";
@@ -277,4 +279,55 @@ fn a_late_reader_over_tls_gets_a_large_response_whole() {
     client.send(get("/"));
     crate::support::Latch::new().wait_for(Duration::from_millis(100));
     assert!(client.response("GET").body == body);
+}
+
+/// The lengths of a stream's application records, as they stand on the wire, up to a body of this many bytes.
+fn record_lengths(gate: &Gate, certificate: &Certificate, body: usize) -> Vec<usize> {
+    let tls = Tls::new(&[certificate], "test");
+    let mut tcp = TcpStream::connect(gate.address()).unwrap();
+    let mut connection = rustls::ClientConnection::new(tls.config(), tls.server_name()).unwrap();
+    while connection.is_handshaking() {
+        connection.complete_io(&mut tcp).unwrap();
+    }
+    connection.writer().write_all(get("/").as_bytes()).unwrap();
+    while connection.wants_write() {
+        connection.write_tls(&mut tcp).unwrap();
+    }
+    let (mut lengths, mut came) = (Vec::new(), 0);
+    while came < body {
+        let mut record = vec![0; 5];
+        tcp.read_exact(&mut record).unwrap();
+        record.resize(5 + usize::from(u16::from_be_bytes([record[3], record[4]])), 0);
+        tcp.read_exact(&mut record[5..]).unwrap();
+        let (mut rest, mut plain) = (&record[..], 0);
+        while !rest.is_empty() {
+            connection.read_tls(&mut rest).unwrap();
+            plain = connection.process_new_packets().unwrap().plaintext_bytes_to_read();
+        }
+        connection.reader().read_exact(&mut vec![0; plain]).unwrap();
+        // Session tickets carry nothing of the response.
+        if plain > 0 {
+            lengths.push(plain);
+            came += plain;
+        }
+    }
+    lengths
+}
+
+#[test]
+fn a_long_response_starts_with_a_record_of_one_flight_and_goes_on_with_full_ones() {
+    let length = 200_000;
+    let origin = Origin::answering(Answer::ok(vec![b'x'; length]));
+    let (gate, certificate) = Setup::to(&[origin.address()]).start_tls();
+    let lengths = record_lengths(&gate, &certificate, length);
+    assert_eq!(lengths[0], 12 << 10, "{lengths:?}");
+    assert!(lengths.iter().all(|length| *length <= 16 << 10));
+    assert!(lengths.iter().filter(|length| **length == 16 << 10).count() >= 6, "{lengths:?}");
+}
+
+#[test]
+fn a_short_response_is_one_record() {
+    let origin = Origin::answering(Answer::ok(vec![b'x'; 4000]));
+    let (gate, certificate) = Setup::to(&[origin.address()]).start_tls();
+    assert_eq!(record_lengths(&gate, &certificate, 4000).len(), 1);
 }

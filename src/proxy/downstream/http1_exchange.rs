@@ -23,6 +23,10 @@ use crate::reason::Reason;
 /// Response bytes held back to leave in one write.
 const HELD_BYTES: usize = 8 << 10;
 
+/// The first TLS record of a long response, its head included: it is whole, and can be read, with the first flight of a
+/// connection that has sent little so far (10 segments, RFC 6928). A record of 16 KiB would take another round trip.
+const FIRST_RECORD_BYTES: usize = 12 << 10;
+
 /// A connection, and the state of the request that it is in.
 pub(super) struct Http1 {
     local: Rc<Local>,
@@ -40,6 +44,8 @@ pub(super) struct Http1 {
     client: Version,
     sending: Sending,
     started: bool,
+    /// No byte of the body has been written.
+    leads: bool,
     /// The response ended where it should.
     finished: bool,
     tunnel: bool,
@@ -71,6 +77,7 @@ impl Http1 {
             client: Version::Http11,
             sending: Sending::Plain { until_close: false },
             started: false,
+            leads: false,
             finished: false,
             tunnel: false,
             looked: false,
@@ -196,6 +203,7 @@ impl Exchange for Http1 {
 
     fn send_head(&mut self, response: &Response<'_>) -> usize {
         self.started = true;
+        self.leads = true;
         let length = match response.length {
             BodyLength::Known(n) => BodyLength::Known(n),
             _ if self.client == Version::Http10 => BodyLength::UntilClose,
@@ -235,7 +243,14 @@ impl Exchange for Http1 {
             self.output.buffer().extend_from_slice(part);
             part.len()
         } else {
-            ready!(self.output.poll_write_with(cx, &mut self.stream, part)).map_err(|_| Reason::ClientGone)?
+            let sealed = match std::mem::take(&mut self.leads) {
+                true => self.output.seal_with(&mut self.stream, part, FIRST_RECORD_BYTES),
+                false => Ok(0),
+            };
+            match sealed.map_err(|_| Reason::ClientGone)? {
+                0 => ready!(self.output.poll_write_with(cx, &mut self.stream, part)).map_err(|_| Reason::ClientGone)?,
+                sealed => sealed,
+            }
         };
         if let Sending::Chunked { left } = &mut self.sending {
             *left -= taken;
