@@ -87,8 +87,8 @@ const IDLE_CONNECTION: u64 = 2 << 10;
 /// A slot of a limiter's store.
 const LIMIT_KEY: u64 = 16;
 
-/// A thread's stack, runtime, buffers and metric cells.
-const WORKER: u64 = 4 << 20;
+/// A thread's stack, runtime, buffers and metric cells; and what its pipes hold: 64 of 256 KiB.
+const WORKER: u64 = (4 << 20) + 64 * (256 << 10);
 
 #[cfg(test)]
 mod tests {
@@ -105,7 +105,7 @@ mod tests {
         config.sites = vec![Site::any().forward_to(0)];
         let plain = worst_case_memory(&config);
         let bytes: Vec<u64> = plain.shares.iter().map(|s| s.bytes).collect();
-        assert_eq!(bytes, [1000 * (64 << 10), 1000 * (64 << 10), 2 * 2 * 256 * 2048, 2 * (4 << 20)]);
+        assert_eq!(bytes, [1000 * (64 << 10), 1000 * (64 << 10), 2 * 2 * 256 * 2048, 2 * (20 << 20)]);
         config.listeners[0].tls = Some(Tls::default());
         config.listeners[0].http.max_streams = 10;
         let tls: Vec<u64> = worst_case_memory(&config).shares.iter().map(|s| s.bytes).collect();

@@ -8,5 +8,6 @@ pub mod field;
 pub mod head;
 pub mod http1;
 pub mod output;
+pub mod splice;
 pub mod stream;
 pub mod timer;

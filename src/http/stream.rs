@@ -27,6 +27,14 @@ impl Stream {
         }
     }
 
+    /// The socket, if what passes over it is neither encrypted nor held back here.
+    pub fn as_plain(&self) -> Option<&TcpStream> {
+        match self {
+            Stream::Tcp(tcp) => Some(tcp),
+            Stream::Tls(_) => None,
+        }
+    }
+
     /// Reads into `buf`; 0 is the end of the stream. A TLS stream cut without `close_notify` ends the same way:
     /// HTTP's own framing tells whether the message was whole.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {

@@ -4,6 +4,7 @@
 
 use std::task::{Context, Poll};
 
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::headers::Response;
@@ -38,6 +39,12 @@ pub trait Exchange {
 
     /// Takes some of `data` into the response body: at least one byte of it.
     fn poll_send(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<Result<usize, Reason>>;
+
+    /// The client's socket if response body may be put there past the exchange: in plain text, without framing, and with
+    /// nothing held back before it.
+    fn bare_socket(&self) -> Option<&TcpStream> {
+        None
+    }
 
     /// Writes out what is held back.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Reason>>;

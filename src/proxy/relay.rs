@@ -3,7 +3,8 @@
 //! Back-pressure is the absence of reads: what one side doesn't take isn't read from the other.
 
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::io;
+use std::task::{Context, Poll, ready};
 
 use super::attempt::Answer;
 use super::context::RequestContext;
@@ -13,9 +14,14 @@ use super::upload::Upload;
 use crate::config::UpstreamTimeouts;
 use crate::http::head::Fields;
 use crate::http::http1::{BodyReader, Step};
-use crate::http::stream::READ_BUFFER_BYTES;
+use crate::http::splice::Splice;
+use crate::http::stream::{Input, READ_BUFFER_BYTES, Stream};
 use crate::http::timer::Timer;
 use crate::reason::Reason;
+use crate::upstream::connection::Connection;
+
+/// A rest of a body from here on is worth a pipe.
+const SPLICE_FROM_BYTES: u64 = 64 << 10;
 
 /// Relays the answer's body up to its end, which [`finish`] writes: by then the endpoint is free for another request.
 /// Returns the trailers.
@@ -38,6 +44,8 @@ pub async fn relay<E: Exchange>(
         sends: Stall::default(),
         body_sent: 0,
         ended: false,
+        splice: Splice::default(),
+        splice_from: Some(SPLICE_FROM_BYTES),
     };
     let result = poll_fn(|task| relay.poll(task, exchange, upload, answer, timer)).await;
     cx.body_sent = relay.body_sent;
@@ -85,6 +93,9 @@ struct Relay {
     sends: Stall,
     body_sent: u64,
     ended: bool,
+    splice: Splice,
+    /// The shortest rest of the body that is spliced; `None` where that turned out impossible.
+    splice_from: Option<u64>,
 }
 
 /// Whom a pending relay waits for.
@@ -149,8 +160,12 @@ impl Relay {
         exchange: &mut E,
         answer: &mut Answer,
     ) -> Poll<Result<(), Reason>> {
-        let input = &mut answer.connection.input;
-        while !self.ended {
+        let Connection { input, stream, .. } = &mut answer.connection;
+        loop {
+            ready!(self.poll_spliced(cx, exchange))?;
+            if self.ended {
+                return Poll::Ready(Ok(()));
+            }
             match self.body.next(input.bytes()) {
                 Err(_) => return Poll::Ready(Err(Reason::UpstreamBodyBroken)),
                 Ok(Step::End) => self.ended = true,
@@ -168,7 +183,7 @@ impl Relay {
                         return Poll::Pending;
                     }
                 },
-                Ok(Step::More) => match input.poll_fill(cx, &mut answer.connection.stream, READ_BUFFER_BYTES) {
+                Ok(Step::More) => match self.poll_more(cx, exchange, input, stream) {
                     Poll::Ready(Ok(0) | Err(_)) if !self.body.may_end_now() => {
                         return Poll::Ready(Err(Reason::UpstreamBodyBroken));
                     }
@@ -177,6 +192,49 @@ impl Relay {
                     Poll::Ready(Ok(_)) => self.reads.progressed(),
                     Poll::Pending => return self.poll_flush(cx, exchange),
                 },
+            }
+        }
+    }
+
+    /// Takes more of the endpoint's bytes: past this process where a long rest of the body allows it, or to be read.
+    fn poll_more<E: Exchange>(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut E,
+        input: &mut Input,
+        stream: &mut Stream,
+    ) -> Poll<io::Result<usize>> {
+        let rest = self.body.unframed();
+        if self.splice_from.is_some_and(|from| rest >= from)
+            && exchange.bare_socket().is_some()
+            && let Some(source) = stream.as_plain()
+        {
+            match ready!(self.splice.poll_fill(cx, source, rest)) {
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => self.splice_from = None,
+                result => {
+                    self.splice_from = Some(1);
+                    self.body.advance(result.as_ref().map_or(0, |n| *n));
+                    return Poll::Ready(result);
+                }
+            }
+        }
+        input.poll_fill(cx, stream, READ_BUFFER_BYTES)
+    }
+
+    /// Gives the client what is in the pipe.
+    fn poll_spliced<E: Exchange>(&mut self, cx: &mut Context<'_>, exchange: &mut E) -> Poll<Result<(), Reason>> {
+        while !self.splice.is_empty() {
+            let client = exchange.bare_socket().ok_or(Reason::ClientGone)?;
+            match self.splice.poll_drain(cx, client) {
+                Poll::Ready(Ok(n)) => {
+                    self.body_sent += n as u64;
+                    self.sends.progressed();
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Reason::ClientGone)),
+                Poll::Pending => {
+                    self.sends.wait();
+                    return Poll::Pending;
+                }
             }
         }
         Poll::Ready(Ok(()))

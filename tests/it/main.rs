@@ -30,6 +30,7 @@ mod replies;
 mod retries;
 mod routing;
 mod shortage;
+mod splice;
 mod system_calls;
 mod tls;
 mod upgrade_websocket;

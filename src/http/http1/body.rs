@@ -76,6 +76,15 @@ impl BodyReader {
         matches!(self.state, State::Done | State::UntilClose)
     }
 
+    /// How many bytes of data are certain to follow without framing between them; `u64::MAX` up to the connection's end.
+    pub fn unframed(&self) -> u64 {
+        match self.state {
+            State::Known(left) => left,
+            State::UntilClose => u64::MAX,
+            _ => 0,
+        }
+    }
+
     /// The trailer fields, once the body is done.
     pub fn take_trailers(&mut self) -> Option<Fields> {
         self.trailers.take()

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::pace::Pace;
@@ -259,6 +260,13 @@ impl Exchange for Http1 {
             }
         }
         Poll::Ready(Ok(taken))
+    }
+
+    fn bare_socket(&self) -> Option<&TcpStream> {
+        match (&self.sending, &self.stream) {
+            (Sending::Plain { .. }, Stream::Tcp(tcp)) if self.output.is_empty() => Some(tcp),
+            _ => None,
+        }
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Reason>> {

@@ -96,6 +96,10 @@ impl Binary {
         Self { process: child.id(), child, directory, stdout, stderr }
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
