@@ -158,6 +158,7 @@ impl Upstream {
             retry: Retry::default(),
             timeouts: UpstreamTimeouts::default(),
             idle_connections: 256,
+            splice: false,
             host: UpstreamHost::Request,
             max_head_bytes: 32 << 10,
             max_fields: 100,

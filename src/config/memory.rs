@@ -68,6 +68,12 @@ pub fn worst_case_memory(config: &Config) -> WorstCase {
             bytes: (limit.max_keys as u64).saturating_mul(LIMIT_KEY),
         });
     }
+    if config.upstreams.iter().any(|upstream| upstream.splice) {
+        shares.push(MemoryShare {
+            what: format!("splice: {workers} times {SPLICE_PIPES} pipes of {} KiB", SPLICE_PIPE >> 10),
+            bytes: workers * SPLICE_PIPES * SPLICE_PIPE,
+        });
+    }
     shares.push(MemoryShare {
         what: format!("workers: {workers} threads of {} MiB", WORKER >> 20),
         bytes: workers * WORKER,
@@ -87,8 +93,12 @@ const IDLE_CONNECTION: u64 = 2 << 10;
 /// A slot of a limiter's store.
 const LIMIT_KEY: u64 = 16;
 
-/// A thread's stack, runtime, buffers and metric cells; and what its pipes hold: 64 of 256 KiB.
-const WORKER: u64 = (4 << 20) + 64 * (256 << 10);
+/// A thread's stack, runtime, buffers and metric cells.
+const WORKER: u64 = 4 << 20;
+
+/// Pipes of a worker that splices, and what each holds at most.
+const SPLICE_PIPES: u64 = 64;
+const SPLICE_PIPE: u64 = 256 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -105,7 +115,7 @@ mod tests {
         config.sites = vec![Site::any().forward_to(0)];
         let plain = worst_case_memory(&config);
         let bytes: Vec<u64> = plain.shares.iter().map(|s| s.bytes).collect();
-        assert_eq!(bytes, [1000 * (64 << 10), 1000 * (64 << 10), 2 * 2 * 256 * 2048, 2 * (20 << 20)]);
+        assert_eq!(bytes, [1000 * (64 << 10), 1000 * (64 << 10), 2 * 2 * 256 * 2048, 2 * (4 << 20)]);
         config.listeners[0].tls = Some(Tls::default());
         config.listeners[0].http.max_streams = 10;
         let tls: Vec<u64> = worst_case_memory(&config).shares.iter().map(|s| s.bytes).collect();

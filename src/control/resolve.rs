@@ -141,6 +141,7 @@ mod tests {
                 retry: config::Retry { on, tries: None, timeout: None, budget: None, max_replay_bytes: 0 },
                 timeouts: config::UpstreamTimeouts::default(),
                 idle_connections: 0,
+                splice: false,
                 host: config::UpstreamHost::Request,
                 max_head_bytes: 1024,
                 max_fields: 10,

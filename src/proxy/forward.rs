@@ -44,7 +44,7 @@ pub async fn forward<E: Exchange>(
         return Ok(());
     }
     upload.forget_replay();
-    let relayed = relay(cx, exchange, &mut upload, &mut answer, upstream.config().timeouts, &mut timer).await;
+    let relayed = relay(cx, exchange, &mut upload, &mut answer, upstream.config(), &mut timer).await;
     let ended = match relayed {
         Ok(trailers) => {
             // Before the client sees the end: its next request finds this endpoint free, as nginx would have it.

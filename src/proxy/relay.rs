@@ -11,7 +11,7 @@ use super::context::RequestContext;
 use super::exchange::Exchange;
 use super::stall::Stall;
 use super::upload::Upload;
-use crate::config::UpstreamTimeouts;
+use crate::config::{self, UpstreamTimeouts};
 use crate::http::head::Fields;
 use crate::http::http1::{BodyReader, Step};
 use crate::http::splice::Splice;
@@ -33,19 +33,19 @@ pub async fn relay<E: Exchange>(
     exchange: &mut E,
     upload: &mut Upload,
     answer: &mut Answer,
-    timeouts: UpstreamTimeouts,
+    upstream: &config::Upstream,
     timer: &mut Timer,
 ) -> Result<Option<Fields>, Reason> {
     let mut relay = Relay {
         body: BodyReader::new(answer.length),
         send_timeout: cx.snapshot.http_limits(cx.listener).send_timeout,
-        timeouts,
+        timeouts: upstream.timeouts,
         reads: Stall::default(),
         sends: Stall::default(),
         body_sent: 0,
         ended: false,
         splice: Splice::default(),
-        splice_from: Some(SPLICE_FROM_BYTES),
+        splice_from: upstream.splice.then_some(SPLICE_FROM_BYTES),
     };
     let result = poll_fn(|task| relay.poll(task, exchange, upload, answer, timer)).await;
     cx.body_sent = relay.body_sent;
@@ -94,7 +94,7 @@ struct Relay {
     body_sent: u64,
     ended: bool,
     splice: Splice,
-    /// The shortest rest of the body that is spliced; `None` where that turned out impossible.
+    /// The shortest rest of the body that is spliced; `None` where that isn't wanted, or turned out impossible.
     splice_from: Option<u64>,
 }
 

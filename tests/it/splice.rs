@@ -18,8 +18,12 @@ fn head(length: usize) -> String {
 }
 
 /// One worker, so that its idle connections are found again.
+fn setup(origin: &Origin) -> Setup {
+    Setup::to(&[origin.address()]).top("workers = 1").upstream("splice = true")
+}
+
 fn gate(origin: &Origin) -> Gate {
-    Setup::to(&[origin.address()]).top("workers = 1").start()
+    setup(&origin).start()
 }
 
 /// Pipes that a process has open, by their ends.
@@ -32,7 +36,7 @@ fn pipe_ends(process: u32) -> usize {
 #[test]
 fn a_long_body_takes_a_pipe_and_the_next_one_the_same() {
     let origin = Origin::start(|request| Answer::ok(pattern(request.target()[1..].parse().unwrap())));
-    let binary = Binary::start(&Setup::to(&[origin.address()]).top("workers = 1"));
+    let binary = Binary::start(&setup(&origin));
     let mut client = binary.client();
     let mut ends_after = |length: usize| {
         assert!(client.get(&format!("/{length}")).body == pattern(length));
@@ -128,7 +132,7 @@ fn bytes_after_a_long_body_reach_nobody() {
 #[test]
 fn an_origin_that_falls_silent_in_a_long_body_is_given_up() {
     let origin = Origin::answering(Answer::raw(head(LONG)).send(pattern(LONG / 2)).hang());
-    let gate = Setup::to(&[origin.address()]).upstream("timeouts.between_bytes = \"300ms\"").start();
+    let gate = setup(&origin).upstream("timeouts.between_bytes = \"300ms\"").start();
     let got = gate.client().send(get("/")).try_response("GET").err();
     assert!(got == Some(Broken::Cut(pattern(LONG / 2))));
     assert_eq!(gate.logged_reason(), "upstream_body_timed_out");
@@ -139,7 +143,7 @@ fn an_origin_that_falls_silent_in_a_long_body_is_given_up() {
 fn an_origin_that_never_stops_sending_may_take_longer_than_its_timeout() {
     let pause = Duration::from_millis(100);
     let origin = Origin::answering(Answer::raw(head(LONG + 8)).send(pattern(LONG)).drip("slow end", pause));
-    let gate = Setup::to(&[origin.address()]).upstream("timeouts.between_bytes = \"400ms\"").start();
+    let gate = setup(&origin).upstream("timeouts.between_bytes = \"400ms\"").start();
     assert!(gate.get("/").body.ends_with(b"slow end"));
 }
 
@@ -209,7 +213,7 @@ fn without_descriptors_for_a_pipe_long_bodies_pass_all_the_same() {
         "HEAD" => Answer::raw(head(LONG)),
         _ => Answer::ok(pattern(LONG)),
     });
-    let binary = Binary::start_with_descriptors(&Setup::to(&[origin.address()]).top("workers = 1"), 64);
+    let binary = Binary::start_with_descriptors(&setup(&origin), 64);
     let mut client = binary.client();
     client.send("HEAD / HTTP/1.1\r\nHost: test\r\n\r\n").response("HEAD");
     let crowd: Vec<_> = (0..80).map(|_| binary.client()).collect();

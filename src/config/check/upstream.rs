@@ -28,6 +28,7 @@ impl Checker<'_> {
                 retry: self.retry(file.retry.0.as_ref()),
                 timeouts: timeouts(&file.timeouts),
                 idle_connections: file.idle_connections.size(),
+                splice: file.splice.0,
                 host: file.host.0.clone(),
                 max_head_bytes: self.buffer(&file.max_head_size, 1 << 10, 1 << 20),
                 max_fields: file.max_fields.size(),

@@ -15,6 +15,8 @@ pub struct Upstream {
     pub timeouts: UpstreamTimeouts,
     /// Idle connections kept for each endpoint by each worker. Default 256.
     pub idle_connections: usize,
+    /// Long plain bodies pass through a pipe instead of the worker's buffers. Off by default.
+    pub splice: bool,
     /// What the Host field says to the upstream.
     pub host: UpstreamHost,
     /// Response head bounds. Defaults 32 KiB and 100 fields.

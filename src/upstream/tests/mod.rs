@@ -59,6 +59,7 @@ fn configured(policy: Policy, entries: &[Entry]) -> config::Upstream {
         },
         timeouts: config::UpstreamTimeouts::default(),
         idle_connections: 256,
+        splice: false,
         host: config::UpstreamHost::Request,
         max_head_bytes: 32_768,
         max_fields: 100,
