@@ -4,6 +4,8 @@ SHELL   := /bin/sh
 CARGO   ?= cargo
 # What `make demo` builds and starts: dev, which `make test` builds too, or release, which takes minutes longer.
 PROFILE ?= dev
+# Flags for the bench, for example BENCH_FLAGS="--only h1,h2", and QUICK=1 for its short form.
+BENCH_FLAGS ?=
 # Flags for the demo, for example DEMO_FLAGS="--http 127.0.0.1:8081".
 DEMO_FLAGS ?=
 
@@ -39,13 +41,14 @@ check: needs-build lint ## format check and clippy, warnings are errors
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
-	shellcheck scripts/* .ci/run benches/rig/run
+	shellcheck scripts/* .ci/run benches/compare/run
 
 fmt: ## format the code
 	$(CARGO) fmt
 
-unit: # every test of the crate
+unit: # every test of the crate, and of the bench's scripts
 	$(CARGO) test --locked
+	PYTHONDONTWRITEBYTECODE=1 python3 -m unittest discover -q -s benches/compare/tests -t benches
 
 blocks: # the README's command blocks, against a demo that really runs
 	scripts/readme-blocks README.md
@@ -57,8 +60,8 @@ budget: needs-test ## count the instructions of a request against benches/budget
 micro: needs-build ## time the parts of a request's way; PART=limit times those with this in their name
 	$(CARGO) bench --locked --profile budget --bench micro -- $(PART)
 
-bench: release ## measure beside nginx and HAProxy: benches/rig/run says what it needs
-	benches/rig/run
+bench: release ## measure beside nginx, HAProxy, Caddy and pingora-proxy; QUICK=1 for the short form
+	benches/compare/run $(if $(QUICK),--quick) $(BENCH_FLAGS)
 
 deny: ## check licenses, advisories and sources of all dependencies (cargo install cargo-deny)
 	$(CARGO) deny check

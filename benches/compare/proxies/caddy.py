@@ -1,0 +1,60 @@
+"""Caddy from Debian: the guide's features but the limit, for which Debian's build has no module."""
+
+from . import SECURITY_FIELDS, Proxy
+from ..needs import program
+
+
+def text(options, place):
+    transport = "versions h2c 2" if options.grpc else "keepalive_idle_conns_per_host 5120"
+    relay = [
+        "reverse_proxy " + " ".join(f"127.0.0.1:{port}" for port in options.origins) + " {",
+        "  lb_policy least_conn",
+        "  lb_try_duration 5s",
+        "  max_fails 3",
+        "  fail_duration 30s",
+        "  header_up X-Real-IP {remote_host}",
+        "  transport http {",
+        f"    {transport}",
+        "  }",
+        "}",
+    ]
+    indented = ["  " + line for line in relay]
+    site = []
+    if options.log:
+        site += ["log {", f"  output file {place.directory}/access.log {{", "    roll_disabled", "  }", "}"]
+    site += ["header {", *(f'  {name} "{value}"' for name, value in SECURITY_FIELDS.items())]
+    if options.generation:
+        site += [f'  X-Generation "{options.generation}"']
+    site += ["}"]
+    for n in range(options.routes):
+        site += [f"handle /r/{n}/* {{", *indented, "}"]
+    site += ["handle {", *indented, "}"]
+    return "\n".join([
+        *([] if options.log else ["  log {", "    level ERROR", "  }"]),
+        "  servers {", "    protocols h1 h2", "  }", "}",
+        "(site) {", *("  " + line for line in site), "}",
+        f"http://127.0.0.1:{place.plain}, http://localhost:{place.plain} {{", "  import site", "}",
+        f"https://127.0.0.1:{place.tls}, https://localhost:{place.tls} {{",
+        f"  tls {place.shared}/cert.pem {place.shared}/key.pem", "  import site", "}",
+    ]) + "\n"
+
+
+def cannot(options):
+    if options.limit_by_field:
+        return "Debian's build has no rate limit"
+    return None
+
+
+def full():
+    path = program("caddy")
+    return Proxy(
+        name="caddy", title="Caddy",
+        does="least_conn, max_fails, five security headers, forwarded headers; no limit, no log", program=path,
+        files=lambda options, place: {"Caddyfile": text(options, place)},
+        command=lambda place, options: [
+            "env", f"GOMAXPROCS={options.workers}", f"HOME={place.directory}", path, "run", "--adapter", "caddyfile",
+            "--config", place.directory / "Caddyfile"],
+        cannot=cannot,
+        reload=lambda place, pid: [path, "reload", "--adapter", "caddyfile", "--config", str(place.directory / "Caddyfile"),
+                                   "--address", f"127.0.0.1:{place.admin}"],
+    )
