@@ -85,7 +85,7 @@ class Bench:
         self.write(proxy, options, place)
         if scenario.name == "h1":
             self.keep_configuration(proxy, options, place)
-        started = self.processes.start(row.replace(" ", "-"), proxy.command(place, options), cores, directory)
+        started = self.processes.start(directory.name, proxy.command(place, options), cores, directory)
         if scenario.origin == "websocket":
             wait_until(lambda: process.listens(place.plain), started, READY_SECONDS, "listening")
         else:

@@ -5,11 +5,12 @@ from html import escape
 
 from .metrics import number, title
 
-BAR, GAP, LABEL, WIDTH, VALUE = 18, 8, 132, 640, 170
+BAR, GAP, LABEL, WIDTH, VALUE = 18, 8, 132, 540, 150
 
 
-def bars(rows, unit, highlight="tidegate"):
-    """Horizontal bars: (name, {median, min, max} or None, why not). A thin line shows the range."""
+def bars(rows, unit, base=None, highlight="tidegate"):
+    """Horizontal bars: (name, {median, min, max} or None, why not). A thin line shows the range; with a `base`, each value
+    is told as a share of it, too."""
     largest = max((value["max"] for _, value, _ in rows if value), default=1) or 1
     room = WIDTH - LABEL - VALUE
     height = len(rows) * (BAR + GAP) + 4
@@ -20,7 +21,7 @@ def bars(rows, unit, highlight="tidegate"):
         middle = top + BAR / 2 + 4
         parts.append(f'<text class="label{own}" x="{LABEL - 10}" y="{middle}" text-anchor="end">{escape(title(name))}</text>')
         if not value:
-            parts.append(f'<text class="missing" x="{LABEL}" y="{middle}">{escape(shortened(why or "not measured", 72))}</text>')
+            parts.append(f'<text class="missing" x="{LABEL}" y="{middle}">{escape(shortened(why or "not measured", 60))}</text>')
             continue
         length = max(1.0, room * value["median"] / largest)
         parts.append(f'<rect class="bar{own}" x="{LABEL}" y="{top}" width="{length:.1f}" height="{BAR}" rx="2"/>')
@@ -29,7 +30,8 @@ def bars(rows, unit, highlight="tidegate"):
             y = top + BAR / 2
             parts.append(f'<path class="range" d="M{ends[0]:.1f} {y}H{ends[1]:.1f}M{ends[0]:.1f} {y - 4}v8M{ends[1]:.1f} {y - 4}v8"/>')
         at = LABEL + max(length, room * value["max"] / largest) + 8
-        parts.append(f'<text class="value{own}" x="{at:.1f}" y="{middle}">{number(value["median"])} {escape(unit)}</text>')
+        parts.append(f'<text class="value{own}" x="{at:.1f}" y="{middle}">{number(value["median"])} {escape(unit)}'
+                     + (f" · {value['median'] / base:.2f}" if base else "") + "</text>")
     told = ", ".join(f"{title(name)} {number(value['median'])}" for name, value, _ in rows if value)
     return svg(WIDTH, height, parts, f"{told} ({unit})")
 

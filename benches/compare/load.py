@@ -23,13 +23,18 @@ class Shape:
 
     def told(self):
         """The load in words."""
-        words = "".join(f", {word}" for word in self.words)
+        asks = f"GET {self.path}"
+        for word in self.words:
+            name, _, count = word.partition("=")
+            asks = {"paths": f"GET of {int(count):,} paths in turn" if count != "1" else "GET of one path",
+                    "keys": f"GET / with {int(count):,} values of X-Key in turn" if count != "1" else "GET / with one X-Key",
+                    "upload": f"POST of {int(count) >> 20} MiB"}[name]
         at_once = f"{self.connections} connections"
         kinds = {
-            "h1": f"wrk, {at_once}, GET {self.path}{words}",
-            "h1s": f"wrk over TLS 1.3, {at_once}, GET {self.path}{words}",
+            "h1": f"wrk, {at_once}, {asks}",
+            "h1s": f"wrk over TLS 1.3, {at_once}, {asks}",
             "close": f"wrk over TLS 1.3, {self.connections} at once, a new connection and a whole handshake a request",
-            "h2": f"h2load over TLS 1.3, {at_once} of {self.streams} streams, GET {self.path}",
+            "h2": f"h2load over TLS 1.3, {at_once} of {self.streams} streams, {asks}",
             "grpc": f"h2load over TLS 1.3, {at_once} of {self.streams} streams, POST of a gRPC message of 128 bytes",
             "websocket": f"{at_once}, one message of 64 bytes in flight on each",
         }

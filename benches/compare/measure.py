@@ -9,6 +9,7 @@ from .bench import VICTIM
 from .cpu import PeakMemory, cpu_seconds, pss_kib
 from .idle import hold
 from .process import Failure
+from .load import Shape
 from .results import Samples, kept
 from .scenarios import CURVE_BASE, RELOADS, STEADY_RATE
 
@@ -16,7 +17,8 @@ FILL_SECONDS = 60                # at most, until a limiter has seen all keys
 
 
 def row(name, samples=None, missing=None, note=None):
-    made = {"proxy": name, "metrics": samples.metrics() if samples else {}}
+    """A row of the report; one that is missing something has no figures."""
+    made = {"proxy": name, "metrics": samples.metrics() if samples and not missing else {}}
     if missing:
         made["missing"] = missing
     if note:
@@ -71,28 +73,47 @@ def one_round(bench, running, shape, seconds):
 def rounds(bench, scenario):
     """Interleaved rounds of closed-loop load on every proxy."""
     shape = scenario.shape
+    has_keys = any(word.startswith("keys=") for word in shape.words)
     with started(bench, scenario) as (running, missing):
         samples, notes = {name: Samples() for name in running}, {}
-        for name, one in running.items():
+
+        def warm_up(one):
             if one.process:
                 one.idle_kib = pss_kib(one.process.pid)
             bench.load(one, shape, 1)
             if bench.thorough and "keys=1000000" in shape.words and one.process:
-                fill(bench, one, shape)
-        for _ in range(bench.rounds):
-            for name, one in running.items():
-                samples[name].add(**one_round(bench, one, shape, bench.seconds))
-        if any(word.startswith("keys=") for word in shape.words):
-            notes = {name: f"{min(one.sent, scenario.options['keys']):,} requests or keys" for name, one in running.items()}
+                fill(bench, one)
+
+        def measure(one):
+            samples[one.row].add(**one_round(bench, one, shape, bench.seconds))
+
+        for step in [warm_up, *[measure] * bench.rounds]:
+            each(running, missing, step)
+        if has_keys:
+            keys = scenario.options["keys"]
+            notes = {name: f"{min(one.sent, keys):,} of {keys:,} keys sent" if "keys=1000000" in shape.words else None
+                     for name, one in running.items()}
         rows = [row(name, samples.get(name), missing.get(name), notes.get(name)) for name in scenario.rows]
     return rows, None
 
 
-def fill(bench, running, shape):
-    """Loads until every key was sent once, or time is up."""
+def each(running, missing, step):
+    """`step` for every running proxy. One that fails says so in its row from then on, and the others go on."""
+    for name, one in running.items():
+        if name not in missing:
+            try:
+                step(one)
+            except Failure as failure:
+                missing[name] = failure.short()
+                print(f"  {name}: {failure}")
+
+
+def fill(bench, running):
+    """Loads until every key of a million was sent once, or time is up. Few connections do: it is no measurement."""
+    every_key = Shape("h1", 64, words=("keys=1000000",))
     until = time.monotonic() + FILL_SECONDS
     while running.sent < 1_000_000 and time.monotonic() < until:
-        bench.load(running, shape, 5)
+        bench.load(running, every_key, 5)
 
 
 def workers(bench, scenario):
@@ -240,7 +261,7 @@ def idle(bench, scenario):
             try:
                 pid = running.process.pid
                 if warmth == "warm":
-                    bench.load(running, type(shape)(shape.kind, 64), 2)
+                    bench.load(running, Shape(shape.kind, 64), 2)
                     time.sleep(1)
                 before = pss_kib(pid)
                 at = hold(running.port(shape), tls, (1000, shape.connections), lambda: pss_kib(pid))
@@ -267,23 +288,24 @@ def curve(bench, scenario):
                if one["metrics"] and one["proxy"] != "none"}
     half = min(fastest.values()) / 2
     rates = sorted({round(half), *(round(max(fastest.values()) * share) for share in (0.25, 0.5, 0.75, 0.9))})
+    # The row is made of several rounds at half load; for the curve one round a rate is enough.
+    plan = [round(half)] * (min(bench.rounds, 3) - 1) + rates
     with started(bench, scenario) as (running, missing):
         samples = {name: Samples() for name in running}
         points = {name: {} for name in running}
-        for _ in range(min(bench.rounds, 3)):
-            for rate in rates:
-                for name, one in running.items():
-                    if rate > 1.1 * fastest.get(name, float("inf")):
-                        continue
-                    load = bench.generator.paced(scenario.shape, one.port(scenario.shape), bench.seconds, rate) \
-                        if not one.direct or scenario.shape.kind == "h1" else None
-                    if load is None:
-                        continue
-                    at = points[name].setdefault(rate, {"samples": Samples(), "void": None})
-                    at["samples"].add(p50_ms=load.p50_ms, p99_ms=load.p99_ms)
-                    at["void"] = load.void or at["void"]
-                    if rate == round(half) and not load.void:
-                        samples[name].add(p50_ms=load.p50_ms, p99_ms=load.p99_ms, p99_9_ms=load.p99_9_ms)
+
+        def measure(one, rate):
+            if rate > 1.1 * fastest.get(one.row, float("inf")) or (one.direct and scenario.shape.kind != "h1"):
+                return
+            load = bench.generator.paced(scenario.shape, one.port(scenario.shape), bench.seconds, rate)
+            at = points[one.row].setdefault(rate, {"samples": Samples(), "void": None})
+            at["samples"].add(p50_ms=load.p50_ms, p99_ms=load.p99_ms)
+            at["void"] = load.void or at["void"]
+            if rate == round(half) and not load.void:
+                samples[one.row].add(p50_ms=load.p50_ms, p99_ms=load.p99_ms, p99_9_ms=load.p99_9_ms)
+
+        for rate in plan:
+            each(running, missing, lambda one, rate=rate: measure(one, rate))
         rows = [row(name, samples.get(name), missing.get(name)) for name in scenario.rows]
     drawn = {name: [{"rate": rate, **{key: value["median"] for key, value in at["samples"].metrics().items()},
                      "void": at["void"]} for rate, at in sorted(by_rate.items())]

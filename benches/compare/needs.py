@@ -58,6 +58,8 @@ def build_peer():
     """Builds the stock pingora-proxy, which takes minutes the first time. Why there is none, or None."""
     if not shutil.which("cargo"):
         return None if PEER.exists() else "cargo is missing to build it"
+    if not PEER.exists():
+        print("building the stock pingora-proxy, which takes minutes the first time", flush=True)
     command = ["cargo", "build", "--release", "--locked", "--quiet", "--manifest-path", PEER_SOURCE / "Cargo.toml",
                "--target-dir", TARGET / "peers"]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -3,7 +3,7 @@
 from html import escape
 
 from . import charts
-from .metrics import number, table, title
+from .metrics import number, reference, table, title
 from .report_markdown import environment
 
 IDLE = ("idle", "idle-tls")
@@ -23,11 +23,11 @@ p { margin: 4px 0 12px; max-width: 76ch } .soft, figcaption, summary, td.missing
 .cards { display: grid; gap: 16px; grid-template-columns: repeat(auto-fill, minmax(min(500px, 100%), 1fr)) }
 figure { background: var(--card); border: 1px solid var(--rule); border-radius: 8px; margin: 0; padding: 14px 16px; min-width: 0 }
 figure.wide { margin-bottom: 16px } figcaption { margin-bottom: 8px }
-svg { display: block; width: 100%; height: auto; font: 13px system-ui, sans-serif }
+svg { display: block; width: 100%; height: auto; font: 14px system-ui, sans-serif }
 svg text { fill: var(--ink) } svg .tick, svg .axis, svg .missing { fill: var(--soft); font-size: 12px } svg .missing { font-style: italic }
 svg .own { font-weight: 700 } .bar { fill: var(--bar) } .bar.own { fill: var(--own) }
 .range { stroke: var(--range); stroke-width: 1.2; fill: none; opacity: .75 } .grid { stroke: var(--rule); fill: none }
-.leader { stroke: var(--soft); fill: none; opacity: .5 } .line { fill: none; stroke-width: 2 } .line.own { stroke-width: 3.5 }
+.leader { stroke: var(--soft); fill: none; opacity: .4; stroke-dasharray: 2 3 } .line { fill: none; stroke-width: 2 } .line.own { stroke-width: 3.5 }
 .dot { stroke-width: 2 } .dot.void { fill: var(--card) }
 .scroll { overflow-x: auto } table { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums; margin: 8px 0 }
 th, td { text-align: right; padding: 4px 10px; border-bottom: 1px solid var(--rule); white-space: nowrap }
@@ -49,7 +49,8 @@ def page(report, configurations):
         "<h1>Tidegate beside its peers</h1>",
         f"<p class=\"soft\">{escape(environment(report))} {escape(flags)}.</p>",
         "<p>One worker each, pinned to core 1, with the load generator and the origins on core 0. Machines are noisy: only "
-        "ratios within one run mean anything. Bars are medians over the rounds, the thin line is their range.</p>",
+        "ratios within one run mean anything. Bars are medians over the rounds, the thin line is their "
+        "range; the number behind the dot is the share of the row that is named as 1.</p>",
         "<h2>Targets</h2>", targets(report),
     ]
     by_cpu = [one for one in report["scenarios"] if any("cpu_us" in row["metrics"] for row in one["rows"])]
@@ -94,9 +95,11 @@ def cards(scenarios, metric, unit):
     for one in scenarios:
         rows = [(row["proxy"], row["metrics"].get(metric), row.get("missing")) for row in one["rows"]]
         rows = [row for row in rows if row[0] != "none" or row[1]]
-        notes = "".join(f" {escape(one[key])}" for key in ("note",) if one.get(key))
-        made.append(f"<figure><h3>{escape(one['title'])}</h3><figcaption>{escape(one['load'])}.{notes}</figcaption>"
-                    f"{charts.bars(rows, unit)}{details(one)}</figure>")
+        note = f" {escape(one['note'])}" if one.get("note") else ""
+        against, base = reference(one, metric)
+        told = f" {escape(title(against))} = 1." if base else ""
+        made.append(f"<figure><h3>{escape(one['title'])}</h3><figcaption>{escape(one['load'])}.{told}{note}</figcaption>"
+                    f"{charts.bars(rows, unit, base)}{details(one)}</figure>")
     return "<div class=\"cards\">" + "".join(made) + "</div>"
 
 

@@ -26,16 +26,18 @@ def text(options, place):
     if options.generation:
         site += [f'  X-Generation "{options.generation}"']
     site += ["}"]
+    routes = []
     for n in range(options.routes):
-        site += [f"handle /r/{n}/* {{", *indented, "}"]
-    site += ["handle {", *indented, "}"]
+        routes += [f"handle /r/{n}/* {{", *indented, "}"]
+    rest = ["handle {", *indented, "}"]
     return "\n".join([
+        "{", f"  admin 127.0.0.1:{place.admin}", "  auto_https off",
         *([] if options.log else ["  log {", "    level ERROR", "  }"]),
         "  servers {", "    protocols h1 h2", "  }", "}",
-        "(site) {", *("  " + line for line in site), "}",
-        f"http://127.0.0.1:{place.plain}, http://localhost:{place.plain} {{", "  import site", "}",
+        f"http://127.0.0.1:{place.plain}, http://localhost:{place.plain} {{",
+        *("  " + line for line in site + routes + rest), "}",
         f"https://127.0.0.1:{place.tls}, https://localhost:{place.tls} {{",
-        f"  tls {place.shared}/cert.pem {place.shared}/key.pem", "  import site", "}",
+        f"  tls {place.shared}/cert.pem {place.shared}/key.pem", *("  " + line for line in site + rest), "}",
     ]) + "\n"
 
 
