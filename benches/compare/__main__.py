@@ -21,17 +21,23 @@ DOCS = needs.ROOT / "docs"
 
 def arguments():
     parser = argparse.ArgumentParser(
-        prog="benches/compare/run", formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Measures Tidegate beside its peers on this machine: origins and load on core 0, the proxy on core 1.",
-        epilog="Scenarios: " + " ".join(BY_NAME) + "\n\nFigures are kept in target/compare, a file a scenario, so that a run "
-               "can be made in pieces: --only h1, then --only h2, then --report.")
+        prog="benches/compare/run",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Measures Tidegate beside its peers: origins and load on core 0, the proxy on core 1.",
+        epilog="Scenarios: "
+        + " ".join(BY_NAME)
+        + "\n\nFigures are kept in target/compare, a file a scenario, so that a run "
+        "can be made in pieces: --only h1, then --only h2, then --report.",
+    )
     parser.add_argument("--only", metavar="A,B", help="only these scenarios; what is kept of others stays")
     parser.add_argument("--quick", action="store_true", help="one round of 2 s: to see that it works, not to tell of")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds a scenario (5)")
     parser.add_argument("--seconds", type=int, metavar="N", help="seconds a round (4)")
     parser.add_argument("--fresh", action="store_true", help="forget what is kept of earlier runs")
     parser.add_argument("--report", action="store_true", help="measure nothing: make the report of what is kept")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where the report goes: docs after a whole run, else target/compare")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="where the report goes: docs after a whole run, else target/compare"
+    )
     parser.add_argument("--ports", type=int, default=21000, metavar="BASE", help="the first of 250 ports (21000)")
     parser.add_argument("--tidegate", type=Path, default=needs.TARGET / "release" / "tidegate", metavar="FILE")
     parsed = parser.parse_args()
@@ -66,8 +72,16 @@ def run(chosen, given):
         needs.build_load(work)
         with Processes(work) as processes:
             proxies = all_proxies(given.tidegate.resolve(), no_peer)
-            bench = Bench(processes, work, given.ports, proxies, given.tidegate.resolve(), given.rounds, given.seconds,
-                          thorough=not given.quick)
+            bench = Bench(
+                processes,
+                work,
+                given.ports,
+                proxies,
+                given.tidegate.resolve(),
+                given.rounds,
+                given.seconds,
+                thorough=not given.quick,
+            )
             bench.start_origins()
             for scenario in chosen:
                 measure_one(bench, scenario)
@@ -78,8 +92,14 @@ def run(chosen, given):
 def measure_one(bench, scenario):
     print(f"{scenario.name}: {scenario.title}", flush=True)
     rows, curve = getattr(measure, scenario.how)(bench, scenario)
-    found = {"scenario": {"name": scenario.name, "title": scenario.title,
-                          "load": told(scenario, bench.generator.can_pace()), "rows": rows}}
+    found = {
+        "scenario": {
+            "name": scenario.name,
+            "title": scenario.title,
+            "load": told(scenario, bench.generator.can_pace()),
+            "rows": rows,
+        }
+    }
     if scenario.note:
         found["scenario"]["note"] = scenario.note
     if curve:

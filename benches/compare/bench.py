@@ -11,19 +11,20 @@ from .proxies import Options, Place
 
 # Ports from the base on: origins first, then ten for each proxy.
 HTTP, WEBSOCKET, H2C, VICTIM, PROXIES = (1, 2), (3, 4), (5, 6), 7, 100
-READY_SECONDS = 60               # Caddy takes long over 10,000 routes
+READY_SECONDS = 60  # Caddy takes long over 10,000 routes
 
 
 @dataclass
 class Running:
     """A proxy that serves, or the row without one."""
+
     row: str
     place: Place = None
     proxy: object = None
     process: object = None
     options: Options = None
-    direct: int = None           # the origin's port, in the row without a proxy
-    sent: int = 0                # requests so far, where the next key of a limiter comes from
+    direct: int = None  # the origin's port, in the row without a proxy
+    sent: int = 0  # requests so far, where the next key of a limiter comes from
     idle_kib: int = 0
 
     def port(self, shape):
@@ -54,9 +55,20 @@ class Bench:
         for offset in WEBSOCKET:
             self.start_origin("websocket", offset, [self.work / "websocket", "serve"])
         for offset in H2C:
-            self.start_origin("nghttpd", offset, [
-                program("nghttpd"), "--no-tls", "-a", "127.0.0.1", "-d", self.work / "www", "--trailer=grpc-status: 0",
-                f"--mime-types-file={self.work / 'mime.types'}"])
+            self.start_origin(
+                "nghttpd",
+                offset,
+                [
+                    program("nghttpd"),
+                    "--no-tls",
+                    "-a",
+                    "127.0.0.1",
+                    "-d",
+                    self.work / "www",
+                    "--trailer=grpc-status: 0",
+                    f"--mime-types-file={self.work / 'mime.types'}",
+                ],
+            )
 
     def start_origin(self, name, offset, command):
         port = self.base + offset
@@ -116,8 +128,9 @@ class Bench:
     def load(self, running, shape, seconds):
         """Closed-loop load on it; keys of a limiter go on where they ended."""
         if any(word.startswith("keys=") for word in shape.words):
-            shape = type(shape)(shape.kind, shape.connections, shape.streams, shape.path,
-                                (*shape.words, f"first={running.sent}"))
+            shape = type(shape)(
+                shape.kind, shape.connections, shape.streams, shape.path, (*shape.words, f"first={running.sent}")
+            )
         result = self.generator.run(shape, running.port(shape), seconds, tls=not running.direct)
         running.sent += result.requests + result.failed
         return result

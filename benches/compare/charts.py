@@ -1,4 +1,4 @@
-"""Charts as SVG, made of text and numbers alone. Colors are classes, so that the page chooses them for light and dark."""
+"""Charts as SVG, made of text and numbers alone. Colors are classes: the page has them for light and dark."""
 
 import math
 from html import escape
@@ -9,8 +9,8 @@ BAR, GAP, LABEL, WIDTH, VALUE = 18, 8, 132, 540, 150
 
 
 def bars(rows, unit, base=None, highlight="tidegate"):
-    """Horizontal bars: (name, {median, min, max} or None, why not). A thin line shows the range; with a `base`, each value
-    is told as a share of it, too."""
+    """Horizontal bars: (name, {median, min, max} or None, why not). A thin line shows the range; with a `base`, each
+    value is told as a share of it, too."""
     largest = max((value["max"] for _, value, _ in rows if value), default=1) or 1
     room = WIDTH - LABEL - VALUE
     height = len(rows) * (BAR + GAP) + 4
@@ -19,19 +19,26 @@ def bars(rows, unit, base=None, highlight="tidegate"):
         top = n * (BAR + GAP) + 4
         own = " own" if name.split(",")[0] == highlight else ""
         middle = top + BAR / 2 + 4
-        parts.append(f'<text class="label{own}" x="{LABEL - 10}" y="{middle}" text-anchor="end">{escape(title(name))}</text>')
+        parts.append(
+            f'<text class="label{own}" x="{LABEL - 10}" y="{middle}" text-anchor="end">{escape(title(name))}</text>'
+        )
         if not value:
-            parts.append(f'<text class="missing" x="{LABEL}" y="{middle}">{escape(shortened(why or "not measured", 60))}</text>')
+            parts.append(
+                f'<text class="missing" x="{LABEL}" y="{middle}">{escape(shortened(why or "not measured", 60))}</text>'
+            )
             continue
         length = max(1.0, room * value["median"] / largest)
         parts.append(f'<rect class="bar{own}" x="{LABEL}" y="{top}" width="{length:.1f}" height="{BAR}" rx="2"/>')
         ends = [LABEL + room * value[end] / largest for end in ("min", "max")]
         if ends[1] - ends[0] > 2:
             y = top + BAR / 2
-            parts.append(f'<path class="range" d="M{ends[0]:.1f} {y}H{ends[1]:.1f}M{ends[0]:.1f} {y - 4}v8M{ends[1]:.1f} {y - 4}v8"/>')
+            parts.append(f'<path class="range" d="M{ends[0]:.1f} {y - 4}v8m0 -4H{ends[1]:.1f}m0 -4v8"/>')
         at = LABEL + max(length, room * value["max"] / largest) + 8
-        parts.append(f'<text class="value{own}" x="{at:.1f}" y="{middle}">{number(value["median"])} {escape(unit)}'
-                     + (f" · {value['median'] / base:.2f}" if base else "") + "</text>")
+        parts.append(
+            f'<text class="value{own}" x="{at:.1f}" y="{middle}">{number(value["median"])} {escape(unit)}'
+            + (f" · {value['median'] / base:.2f}" if base else "")
+            + "</text>"
+        )
     told = ", ".join(f"{title(name)} {number(value['median'])}" for name, value, _ in rows if value)
     return svg(WIDTH, height, parts, f"{told} ({unit})")
 
@@ -89,12 +96,21 @@ def axes(at, x_most, low, high, left, right, bottom, x_unit, y_unit, top):
     for power in range(low, high + 1):
         _, y = at(0, 10**power)
         parts.append(f'<path class="grid" d="M{left} {y:.1f}H{right}"/>')
-        parts.append(f'<text class="tick" x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{number(10.0**power)}</text>')
+        parts.append(
+            f'<text class="tick" x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{number(10.0**power)}</text>'
+        )
     for n in range(6):
         x, _ = at(x_most * n / 5, 10**low)
-        parts.append(f'<text class="tick" x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{x_most * n / 5:,.0f}</text>')
-    parts.append(f'<text class="axis" x="{(left + right) / 2}" y="{bottom + 38}" text-anchor="middle">{escape(x_unit)}</text>')
-    parts.append(f'<text class="axis" transform="translate(13 {(top + bottom) / 2}) rotate(-90)" text-anchor="middle">{escape(y_unit)}</text>')
+        parts.append(
+            f'<text class="tick" x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{x_most * n / 5:,.0f}</text>'
+        )
+    parts.append(
+        f'<text class="axis" x="{(left + right) / 2}" y="{bottom + 38}" text-anchor="middle">{escape(x_unit)}</text>'
+    )
+    parts.append(
+        f'<text class="axis" transform="translate(13 {(top + bottom) / 2}) rotate(-90)" text-anchor="middle">'
+        f"{escape(y_unit)}</text>"
+    )
     return parts
 
 
@@ -113,4 +129,4 @@ def shortened(text, most):
 
 
 def svg(width, height, parts, told):
-    return (f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(told)}">' + "".join(parts) + "</svg>")
+    return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(told)}">' + "".join(parts) + "</svg>"

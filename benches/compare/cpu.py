@@ -88,6 +88,7 @@ class PeakMemory:
         self.kib = max(self.kib, pss_kib(self.pid))
 
     def __enter__(self):
+        self.look()
         self.thread.start()
         return self
 

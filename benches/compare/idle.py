@@ -5,7 +5,7 @@ import ssl
 import time
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
-BODY = 128                       # of the origin's answer
+BODY = 128  # of the origin's answer
 SETTLE_SECONDS = 1
 
 

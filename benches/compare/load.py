@@ -15,7 +15,8 @@ from .process import LOAD_CORE, Failure
 @dataclass(frozen=True)
 class Shape:
     """How a scenario is loaded. `words` are wrk.lua's, such as "paths=1000"."""
-    kind: str                    # h1 | h1s | close | h2 | grpc | websocket
+
+    kind: str  # h1 | h1s | close | h2 | grpc | websocket
     connections: int
     streams: int = 1
     path: str = "/"
@@ -26,9 +27,13 @@ class Shape:
         asks = f"GET {self.path}"
         for word in self.words:
             name, _, count = word.partition("=")
-            asks = {"paths": f"GET of {int(count):,} paths in turn" if count != "1" else "GET of one path",
-                    "keys": f"GET / with {int(count):,} values of X-Key in turn" if count != "1" else "GET / with one X-Key",
-                    "upload": f"POST of {int(count) >> 20} MiB"}[name]
+            asks = {
+                "paths": f"GET of {int(count):,} paths in turn" if count != "1" else "GET of one path",
+                "keys": f"GET / with {int(count):,} values of X-Key in turn"
+                if count != "1"
+                else "GET / with one X-Key",
+                "upload": f"POST of {int(count) >> 20} MiB",
+            }[name]
         at_once = f"{self.connections} connections"
         kinds = {
             "h1": f"wrk, {at_once}, {asks}",
@@ -64,10 +69,23 @@ class Generator:
         elif shape.kind in ("h2", "grpc"):
             log = self.directory / "h2load.log"
             log.unlink(missing_ok=True)
-            command = [program("h2load"), "-t1", f"-c{shape.connections}", f"-m{shape.streams}", f"-D{seconds}",
-                       f"--log-file={log}"]
+            command = [
+                program("h2load"),
+                "-t1",
+                f"-c{shape.connections}",
+                f"-m{shape.streams}",
+                f"-D{seconds}",
+                f"--log-file={log}",
+            ]
             if shape.kind == "grpc":
-                command += ["-d", self.directory / "message.bin", "-H", "content-type: application/grpc", "-H", "te: trailers"]
+                command += [
+                    "-d",
+                    self.directory / "message.bin",
+                    "-H",
+                    "content-type: application/grpc",
+                    "-H",
+                    "te: trailers",
+                ]
             command.append(url)
 
             def reader(text):
@@ -92,8 +110,18 @@ class Generator:
     def paced(self, shape, port, seconds, rate):
         """One round at `rate` requests a second."""
         scheme = "https" if shape.kind in ("h1s", "h2") else "http"
-        command = [self.tidegate, "bench", f"{scheme}://localhost:{port}{shape.path}", "--rate", round(rate), "--duration",
-                   f"{seconds}s", "--connections", shape.connections, "--json"]
+        command = [
+            self.tidegate,
+            "bench",
+            f"{scheme}://localhost:{port}{shape.path}",
+            "--rate",
+            round(rate),
+            "--duration",
+            f"{seconds}s",
+            "--connections",
+            shape.connections,
+            "--json",
+        ]
         if scheme == "https":
             command.append("--insecure")
         if shape.kind == "h2":

@@ -8,12 +8,13 @@ from . import process
 from .bench import VICTIM
 from .cpu import PeakMemory, cpu_seconds, pss_kib
 from .idle import hold
-from .process import Failure
 from .load import Shape
+from .process import Failure
 from .results import Samples, kept
 from .scenarios import CURVE_BASE, RELOADS, STEADY_RATE
 
-FILL_SECONDS = 60                # at most, until a limiter has seen all keys
+SETTLE_SECONDS = 1  # after a start, until memory is looked at
+FILL_SECONDS = 60  # at most, until a limiter has seen all keys
 
 
 def row(name, samples=None, missing=None, note=None):
@@ -64,10 +65,18 @@ def one_round(bench, running, shape, seconds):
         user, system = (b - a for a, b in zip(before, cpu_seconds(pid)))
         found = {"peak_mib": peak.kib / 1024, "idle_mib": running.idle_kib / 1024}
         if load.requests:
-            found |= {"cpu_us": (user + system) / load.requests * 1e6, "user_us": user / load.requests * 1e6,
-                      "system_us": system / load.requests * 1e6}
-    return found | {"rps": load.rps, "p50_ms": load.p50_ms, "p99_ms": load.p99_ms, "p99_9_ms": load.p99_9_ms,
-                    "failed": load.failed}
+            found |= {
+                "cpu_us": (user + system) / load.requests * 1e6,
+                "user_us": user / load.requests * 1e6,
+                "system_us": system / load.requests * 1e6,
+            }
+    return found | {
+        "rps": load.rps,
+        "p50_ms": load.p50_ms,
+        "p99_ms": load.p99_ms,
+        "p99_9_ms": load.p99_9_ms,
+        "failed": load.failed,
+    }
 
 
 def rounds(bench, scenario):
@@ -87,12 +96,15 @@ def rounds(bench, scenario):
         def measure(one):
             samples[one.row].add(**one_round(bench, one, shape, bench.seconds))
 
+        time.sleep(SETTLE_SECONDS)
         for step in [warm_up, *[measure] * bench.rounds]:
             each(running, missing, step)
         if has_keys:
             keys = scenario.options["keys"]
-            notes = {name: f"{min(one.sent, keys):,} of {keys:,} keys sent" if "keys=1000000" in shape.words else None
-                     for name, one in running.items()}
+            notes = {
+                name: f"{min(one.sent, keys):,} of {keys:,} keys sent" if "keys=1000000" in shape.words else None
+                for name, one in running.items()
+            }
         rows = [row(name, samples.get(name), missing.get(name), notes.get(name)) for name in scenario.rows]
     return rows, None
 
@@ -159,7 +171,7 @@ def disturbed(bench, running, shape, seconds, disturb):
     def act():
         try:
             found.extend(disturb())
-        except Exception as error:   # told by the measuring thread
+        except Exception as error:  # told by the measuring thread
             problem.append(error)
 
     thread = threading.Thread(target=act)
@@ -168,8 +180,13 @@ def disturbed(bench, running, shape, seconds, disturb):
     thread.join()
     if problem:
         raise problem[0]
-    return {"lost": during.failed, "p99_before_ms": before.p99_ms, "p99_ms": during.p99_ms, "p99_9_ms": during.p99_9_ms,
-            "max_ms": during.max_ms}, found
+    return {
+        "lost": during.failed,
+        "p99_before_ms": before.p99_ms,
+        "p99_ms": during.p99_ms,
+        "p99_9_ms": during.p99_9_ms,
+        "max_ms": during.max_ms,
+    }, found
 
 
 def one_by_one(bench, scenario, nothing, act):
@@ -204,8 +221,12 @@ def reload(bench, scenario):
                 time.sleep(0.5)
                 bench.write(running.proxy, bench.options(scenario, generation=generation), running.place)
                 began = time.monotonic()
-                done = bench.processes.start(f"{name}-reload", running.proxy.reload(running.place, running.process.pid), "1")
-                process.wait_until(lambda: shows(running, generation), running.process, 30, f"showing generation {generation}")
+                done = bench.processes.start(
+                    f"{name}-reload", running.proxy.reload(running.place, running.process.pid), "1"
+                )
+                process.wait_until(
+                    lambda: shows(running, generation), running.process, 30, f"showing generation {generation}"
+                )
                 yield (time.monotonic() - began) * 1e3
                 bench.processes.end(done)
 
@@ -283,9 +304,14 @@ def curve(bench, scenario):
         return [row(name, missing=reason) for name in scenario.rows], None
     found = kept(base)
     if not found:
-        raise Failure(f"{scenario.name} takes its rates from {base}: measure that first, or with it (--only {base},{scenario.name})")
-    fastest = {one["proxy"]: one["metrics"]["rps"]["median"] for one in found["scenario"]["rows"]
-               if one["metrics"] and one["proxy"] != "none"}
+        raise Failure(
+            f"{scenario.name} takes its rates from {base}: measure that first, or with it (--only {base},{scenario.name})"
+        )
+    fastest = {
+        one["proxy"]: one["metrics"]["rps"]["median"]
+        for one in found["scenario"]["rows"]
+        if one["metrics"] and one["proxy"] != "none"
+    }
     half = min(fastest.values()) / 2
     rates = sorted({round(half), *(round(max(fastest.values()) * share) for share in (0.25, 0.5, 0.75, 0.9))})
     # The row is made of several rounds at half load; for the curve one round a rate is enough.
@@ -307,7 +333,16 @@ def curve(bench, scenario):
         for rate in plan:
             each(running, missing, lambda one, rate=rate: measure(one, rate))
         rows = [row(name, samples.get(name), missing.get(name)) for name in scenario.rows]
-    drawn = {name: [{"rate": rate, **{key: value["median"] for key, value in at["samples"].metrics().items()},
-                     "void": at["void"]} for rate, at in sorted(by_rate.items())]
-             for name, by_rate in points.items() if by_rate}
+    drawn = {
+        name: [
+            {
+                "rate": rate,
+                **{key: value["median"] for key, value in at["samples"].metrics().items()},
+                "void": at["void"],
+            }
+            for rate, at in sorted(by_rate.items())
+        ]
+        for name, by_rate in points.items()
+        if by_rate
+    }
     return rows, {"name": base, "title": scenario.title, "half_load": round(half), "points": drawn}

@@ -30,7 +30,7 @@ def title(row):
     """A row's name in tables and charts."""
     for name, shown in ROW_TITLES.items():
         if row == name or row.startswith(name + ", "):
-            return shown + row[len(name):]
+            return shown + row[len(name) :]
     return row
 
 
@@ -61,8 +61,12 @@ def cell(name, metric):
 
 def columns(scenario):
     """The metrics that any row has, in order. Failures only where there were some."""
-    present = {name for row in scenario["rows"] for name, metric in row["metrics"].items()
-               if name != "failed" or metric["max"] > 0}
+    present = {
+        name
+        for row in scenario["rows"]
+        for name, metric in row["metrics"].items()
+        if name != "failed" or metric["max"] > 0
+    }
     return [name for name in METRICS if name in present]
 
 

@@ -13,8 +13,14 @@ PEER_SOURCE = ROOT / "benches" / "peers" / "pingora-proxy"
 PEER = TARGET / "peers" / "release" / "pingora-proxy-peer"
 
 # command: Debian package
-TOOLS = {"wrk": "wrk", "h2load": "nghttp2-client", "nghttpd": "nghttp2-server", "gcc": "gcc", "openssl": "openssl",
-         "taskset": "util-linux"}
+TOOLS = {
+    "wrk": "wrk",
+    "h2load": "nghttp2-client",
+    "nghttpd": "nghttp2-server",
+    "gcc": "gcc",
+    "openssl": "openssl",
+    "taskset": "util-linux",
+}
 PEERS = {"nginx": "nginx-light", "haproxy": "haproxy", "caddy": "caddy"}
 
 
@@ -39,9 +45,29 @@ def build_load(directory):
         subprocess.run(["gcc", "-O2", "-o", directory / name, HERE / "load" / f"{name}.c"], check=True)
     key, chain = directory / "key.pem", directory / "cert.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-         "-keyout", key, "-out", chain, "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
-        check=True, stderr=subprocess.DEVNULL)
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+            "-keyout",
+            key,
+            "-out",
+            chain,
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost,IP:127.0.0.1",
+        ],
+        check=True,
+        stderr=subprocess.DEVNULL,
+    )
     key.chmod(0o600)
     (directory / "both.pem").write_text(chain.read_text() + key.read_text())
     (directory / "both.pem").chmod(0o600)
@@ -60,8 +86,17 @@ def build_peer():
         return None if PEER.exists() else "cargo is missing to build it"
     if not PEER.exists():
         print("building the stock pingora-proxy, which takes minutes the first time", flush=True)
-    command = ["cargo", "build", "--release", "--locked", "--quiet", "--manifest-path", PEER_SOURCE / "Cargo.toml",
-               "--target-dir", TARGET / "peers"]
+    command = [
+        "cargo",
+        "build",
+        "--release",
+        "--locked",
+        "--quiet",
+        "--manifest-path",
+        PEER_SOURCE / "Cargo.toml",
+        "--target-dir",
+        TARGET / "peers",
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     return None if done.returncode == 0 else "it doesn't build: " + (done.stderr.strip().splitlines() or ["?"])[-1]
 

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 @dataclass
 class Load:
     """One round of load. Latencies are None where the generator doesn't tell them."""
-    requests: int                # answered with a status of success
+
+    requests: int  # answered with a status of success
     seconds: float
-    failed: int                  # another status, or none
+    failed: int  # another status, or none
     p50_ms: float = None
     p99_ms: float = None
     p99_9_ms: float = None
     max_ms: float = None
-    void: str = None             # why the generator distrusts its own figures
+    void: str = None  # why the generator distrusts its own figures
 
     @property
     def rps(self):
@@ -35,8 +36,10 @@ def last_object(text):
 
 
 def latencies(report):
-    return {name: report[f"{key}_us"] / 1e3 for name, key in
-            (("p50_ms", "p50"), ("p99_ms", "p99"), ("p99_9_ms", "p99_9"), ("max_ms", "max"))}
+    return {
+        name: report[f"{key}_us"] / 1e3
+        for name, key in (("p50_ms", "p50"), ("p99_ms", "p99"), ("p99_9_ms", "p99_9"), ("max_ms", "max"))
+    }
 
 
 def wrk(text):
@@ -67,23 +70,35 @@ def h2load(text, seconds, log_lines=()):
     good = re.search(r"status codes: (\d+) 2xx", text)
     if not counts or not good:
         raise Unreadable(text.strip()[-500:] or "(no output)")
-    took = sorted(int(fields[2]) for fields in (line.split() for line in log_lines) if len(fields) == 3 and fields[2].isdigit())
+    took = sorted(
+        int(fields[2]) for fields in (line.split() for line in log_lines) if len(fields) == 3 and fields[2].isdigit()
+    )
     found = {}
     if took:
-        found = {name: percentile(took, share) / 1e3
-                 for name, share in (("p50_ms", 0.5), ("p99_ms", 0.99), ("p99_9_ms", 0.999), ("max_ms", 1.0))}
+        found = {
+            name: percentile(took, share) / 1e3
+            for name, share in (("p50_ms", 0.5), ("p99_ms", 0.99), ("p99_9_ms", 0.999), ("max_ms", 1.0))
+        }
     # Other statuses count as failed there, too; what was in flight when the time was up counts in the total alone.
     return Load(int(good[1]), float(seconds), int(counts[2]), **found)
 
 
 def tidegate_bench(text):
     """From `tidegate bench --json`, schema tidegate-bench-run/1."""
-    said = json.loads(text[text.index("{"):]) if "{" in text else last_object(text)
+    said = json.loads(text[text.index("{") :]) if "{" in text else last_object(text)
     if said.get("schema") != "tidegate-bench-run/1":
         raise Unreadable(f"schema {said.get('schema')!r} instead of tidegate-bench-run/1")
     good = sum(count for status, count in said["statuses"].items() if status.startswith("2"))
     failed = said["requests"] - good + said.get("unsent", 0)
     failed += sum(count for kind, count in said["errors"].items() if kind != "status")
     took = said["latency_us"]
-    return Load(good, said["duration_s"], failed, took["p50"] / 1e3, took["p99"] / 1e3, took["p99_9"] / 1e3,
-                took["max"] / 1e3, said["void"])
+    return Load(
+        good,
+        said["duration_s"],
+        failed,
+        took["p50"] / 1e3,
+        took["p99"] / 1e3,
+        took["p99_9"] / 1e3,
+        took["max"] / 1e3,
+        said["void"],
+    )

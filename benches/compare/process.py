@@ -39,7 +39,12 @@ class Processes:
         with open(log_path, "ab") as log:
             process = subprocess.Popen(
                 ["taskset", "-c", cores, *map(str, command)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=directory or self.directory, start_new_session=True)
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=directory or self.directory,
+                start_new_session=True,
+            )
         process.name, process.log_path = name, log_path
         self.running.append(process)
         return process
@@ -113,4 +118,6 @@ def require_free(ports):
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError as error:
-                raise Failure(f"port {port} can't be had ({error.strerror}): choose others with --ports BASE") from error
+                raise Failure(
+                    f"port {port} can't be had ({error.strerror}): choose others with --ports BASE"
+                ) from error

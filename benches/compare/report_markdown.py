@@ -20,8 +20,12 @@ def text_table(scenario):
     lines = []
     for row in [header, *rows]:
         if len(row) == len(header):
-            lines.append("  " + "  ".join(cell.rjust(width) if n else cell.ljust(width)
-                                          for n, (cell, width) in enumerate(zip(row, widths))))
+            lines.append(
+                "  "
+                + "  ".join(
+                    cell.rjust(width) if n else cell.ljust(width) for n, (cell, width) in enumerate(zip(row, widths))
+                )
+            )
         else:
             lines.append(f"  {row[0].ljust(widths[0])}  {row[1]}")
     return "\n".join(lines)
@@ -37,8 +41,10 @@ def markdown_table(header, rows):
 def environment(report):
     told = report["environment"]
     versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
-    return (f"{told['date']}, commit {told['commit']}, Linux {told['kernel']}, {told['cpu']}, {told['cores']} cores; "
-            f"{told['rounds']} interleaved rounds of {told['seconds']} s. {versions}.")
+    return (
+        f"{told['date']}, commit {told['commit']}, Linux {told['kernel']}, {told['cpu']}, {told['cores']} cores; "
+        f"{told['rounds']} interleaved rounds of {told['seconds']} s. {versions}."
+    )
 
 
 def targets(report):
@@ -59,17 +65,31 @@ def curves(report):
         rows = []
         for name, points in curve["points"].items():
             at = {point["rate"]: point for point in points}
-            rows.append([title(name), *(number(at[rate]["p99_ms"]) + (" (void)" if at[rate]["void"] else "")
-                                        if rate in at else "–" for rate in rates)])
-        parts.append(f"### {curve['title']}\n\np99 in ms at so many requests a second; – where the proxy can't do as many.\n\n"
-                     + markdown_table(["proxy", *(f"{rate:,}/s" for rate in rates)], rows))
+            rows.append(
+                [
+                    title(name),
+                    *(
+                        number(at[rate]["p99_ms"]) + (" (void)" if at[rate]["void"] else "") if rate in at else "–"
+                        for rate in rates
+                    ),
+                ]
+            )
+        parts.append(
+            f"### {curve['title']}\n\np99 in ms at so many requests a second; – where the proxy can't do as many.\n\n"
+            + markdown_table(["proxy", *(f"{rate:,}/s" for rate in rates)], rows)
+        )
     return parts
 
 
 def figures(report):
     """All that stands between the markers."""
-    parts = [environment(report), "## Targets", targets(report), "## Scenarios",
-             "Medians, with minimum and maximum in parentheses."]
+    parts = [
+        environment(report),
+        "## Targets",
+        targets(report),
+        "## Scenarios",
+        "Medians, with minimum and maximum in parentheses.",
+    ]
     for scenario in report["scenarios"]:
         parts += [f"### {scenario['title']}", scenario["load"].rstrip(".") + "."]
         if scenario.get("note"):

@@ -42,9 +42,16 @@ class Samples:
 
 def environment(tidegate, rounds, seconds, no_peer):
     """What the figures depend on besides the code that is measured."""
-    peer = "not built: " + no_peer if no_peer else re.search(
-        r'pingora-proxy = \{ version = "=([^"]+)"', (ROOT / "benches/peers/pingora-proxy/Cargo.toml").read_text())[1]
-    commit = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--abbrev=12", "--dirty"], capture_output=True, text=True)
+    peer = (
+        "not built: " + no_peer
+        if no_peer
+        else re.search(
+            r'pingora-proxy = \{ version = "=([^"]+)"', (ROOT / "benches/peers/pingora-proxy/Cargo.toml").read_text()
+        )[1]
+    )
+    commit = subprocess.run(
+        ["git", "-C", ROOT, "describe", "--always", "--abbrev=12", "--dirty"], capture_output=True, text=True
+    )
     with open("/proc/cpuinfo") as file:
         cpu = re.search(r"model name\s*: (.*)", file.read())
     nginx = first_line(program("nginx") or "nginx", "-V")
@@ -59,7 +66,9 @@ def environment(tidegate, rounds, seconds, no_peer):
         "versions": {
             "tidegate": first_line(tidegate, "-v").removeprefix("tidegate "),
             "nginx": nginx.rpartition("nginx/")[2],
-            "haproxy": (re.search(r"version (\S+)", first_line(program("haproxy") or "haproxy", "-v")) or ["", "not installed"])[1],
+            "haproxy": (
+                re.search(r"version (\S+)", first_line(program("haproxy") or "haproxy", "-v")) or ["", "not installed"]
+            )[1],
             "caddy": first_line(program("caddy") or "caddy", "version"),
             "pingora-proxy": peer,
             "wrk": (re.search(r"wrk \S*?([\d.]+)", first_line("wrk", "-v")) or ["", "?"])[1],
@@ -96,15 +105,20 @@ def agree(new):
     old = kept("environment")
     for key in ("commit", "versions", "kernel", "rounds", "seconds"):
         if old and old[key] != new[key]:
-            raise Failure(f"what target/compare keeps was measured with another {key} ({old[key]} instead of {new[key]}):"
-                          " begin anew with --fresh")
+            raise Failure(
+                f"what target/compare keeps was measured with another {key} ({old[key]} instead of {new[key]}):"
+                " begin anew with --fresh"
+            )
 
 
 def report(scenarios, targets):
     """The whole report as it stands, scenarios in the order of the table."""
     found = [(scenario.name, kept(scenario.name)) for scenario in scenarios]
-    made = {"schema": SCHEMA, "environment": kept("environment"),
-            "scenarios": [one["scenario"] for _, one in found if one],
-            "curves": [one["curve"] for _, one in found if one and one.get("curve")]}
+    made = {
+        "schema": SCHEMA,
+        "environment": kept("environment"),
+        "scenarios": [one["scenario"] for _, one in found if one],
+        "curves": [one["curve"] for _, one in found if one and one.get("curve")],
+    }
     made["targets"] = targets(made)
     return made

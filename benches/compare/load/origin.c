@@ -44,7 +44,8 @@ static const struct reply *reply_of(size_t body) {
     if (r->body == body) return r;
   free(r->bytes);                       // only the last place is ever used again
   r->bytes = malloc(body + 256);
-  int head = sprintf(r->bytes, "HTTP/1.1 200 OK\r\nServer: bench\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n\r\n", body);
+  int head = sprintf(r->bytes, "HTTP/1.1 200 OK\r\nServer: bench\r\nContent-Type: text/plain\r\n"
+    "Content-Length: %zu\r\n\r\n", body);
   memset(r->bytes + head, 'x', body);
   r->body = body; r->length = head + body;
   return r;
@@ -150,7 +151,8 @@ int main(int argc, char **argv) {
   if (argc != 2) { fprintf(stderr, "usage: origin PORT\n"); return 2; }
   int one = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
   setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-  struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(atoi(argv[1])), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(atoi(argv[1])),
+    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   if (bind(listener, (void *)&a, sizeof a) || listen(listener, 4096)) { perror("origin: bind"); return 1; }
   ep = epoll_create1(0);
   struct epoll_event e = {EPOLLIN, {.ptr = NULL}}, events[256];

@@ -37,7 +37,8 @@ static uint64_t now_us(void) {
 }
 
 static struct sockaddr_in loopback(const char *port) {
-  struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(atoi(port)), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(atoi(port)),
+    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   return a;
 }
 
@@ -151,7 +152,8 @@ static int load(const char *port, int connections, int seconds) {
   qsort(latency, echoes, sizeof *latency, ascending);
   if (!echoes) latency[0] = 0;
   size_t last = echoes ? echoes - 1 : 0;
-  printf("{\"requests\": %zu, \"seconds\": %.6f, \"lost\": %zu, \"p50_us\": %u, \"p99_us\": %u, \"p99_9_us\": %u, \"max_us\": %u}\n",
+  printf("{\"requests\": %zu, \"seconds\": %.6f, \"lost\": %zu, "
+    "\"p50_us\": %u, \"p99_us\": %u, \"p99_9_us\": %u, \"max_us\": %u}\n",
     echoes, took, lost, latency[last / 2], latency[last * 99 / 100], latency[last * 999 / 1000], latency[last]);
   return 0;
 }

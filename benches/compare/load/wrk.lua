@@ -31,7 +31,8 @@ end
 function done(summary, latency, requests)
    local e = summary.errors
    io.write(string.format(
-      '{"requests": %d, "seconds": %.6f, "bytes": %d, "connect": %d, "read": %d, "write": %d, "status": %d, "timeout": %d, '
+      '{"requests": %d, "seconds": %.6f, "bytes": %d, '
+         .. '"connect": %d, "read": %d, "write": %d, "status": %d, "timeout": %d, '
          .. '"p50_us": %d, "p99_us": %d, "p99_9_us": %d, "max_us": %d}\n',
       summary.requests, summary.duration / 1e6, summary.bytes, e.connect, e.read, e.write, e.status, e.timeout,
       latency:percentile(50), latency:percentile(99), latency:percentile(99.9), latency.max))

@@ -1,7 +1,7 @@
 """Caddy from Debian: the guide's features but the limit, for which Debian's build has no module."""
 
-from . import SECURITY_FIELDS, Proxy
 from ..needs import program
+from . import SECURITY_FIELDS, Proxy
 
 
 def text(options, place):
@@ -30,15 +30,28 @@ def text(options, place):
     for n in range(options.routes):
         routes += [f"handle /r/{n}/* {{", *indented, "}"]
     rest = ["handle {", *indented, "}"]
-    return "\n".join([
-        "{", f"  admin 127.0.0.1:{place.admin}", "  auto_https off",
-        *([] if options.log else ["  log {", "    level ERROR", "  }"]),
-        "  servers {", "    protocols h1 h2", "  }", "}",
-        f"http://127.0.0.1:{place.plain}, http://localhost:{place.plain} {{",
-        *("  " + line for line in site + routes + rest), "}",
-        f"https://127.0.0.1:{place.tls}, https://localhost:{place.tls} {{",
-        f"  tls {place.shared}/cert.pem {place.shared}/key.pem", *("  " + line for line in site + rest), "}",
-    ]) + "\n"
+    return (
+        "\n".join(
+            [
+                "{",
+                f"  admin 127.0.0.1:{place.admin}",
+                "  auto_https off",
+                *([] if options.log else ["  log {", "    level ERROR", "  }"]),
+                "  servers {",
+                "    protocols h1 h2",
+                "  }",
+                "}",
+                f"http://127.0.0.1:{place.plain}, http://localhost:{place.plain} {{",
+                *("  " + line for line in site + routes + rest),
+                "}",
+                f"https://127.0.0.1:{place.tls}, https://localhost:{place.tls} {{",
+                f"  tls {place.shared}/cert.pem {place.shared}/key.pem",
+                *("  " + line for line in site + rest),
+                "}",
+            ]
+        )
+        + "\n"
+    )
 
 
 def cannot(options):
@@ -50,13 +63,31 @@ def cannot(options):
 def full():
     path = program("caddy")
     return Proxy(
-        name="caddy", title="Caddy",
-        does="least_conn, max_fails, five security headers, forwarded headers; no limit, no log", program=path,
+        name="caddy",
+        title="Caddy",
+        does="least_conn, max_fails, five security headers, forwarded headers; no limit, no log",
+        program=path,
         files=lambda options, place: {"Caddyfile": text(options, place)},
         command=lambda place, options: [
-            "env", f"GOMAXPROCS={options.workers}", f"HOME={place.directory}", path, "run", "--adapter", "caddyfile",
-            "--config", place.directory / "Caddyfile"],
+            "env",
+            f"GOMAXPROCS={options.workers}",
+            f"HOME={place.directory}",
+            path,
+            "run",
+            "--adapter",
+            "caddyfile",
+            "--config",
+            place.directory / "Caddyfile",
+        ],
         cannot=cannot,
-        reload=lambda place, pid: [path, "reload", "--adapter", "caddyfile", "--config", str(place.directory / "Caddyfile"),
-                                   "--address", f"127.0.0.1:{place.admin}"],
+        reload=lambda place, pid: [
+            path,
+            "reload",
+            "--adapter",
+            "caddyfile",
+            "--config",
+            str(place.directory / "Caddyfile"),
+            "--address",
+            f"127.0.0.1:{place.admin}",
+        ],
     )

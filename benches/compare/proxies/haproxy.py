@@ -1,7 +1,7 @@
 """HAProxy from Debian: the plain relay, and with the guide's features but the access log."""
 
-from . import SECURITY_FIELDS, Proxy
 from ..needs import program
+from . import SECURITY_FIELDS, Proxy
 
 
 def text(full, options, place):
@@ -34,17 +34,28 @@ def text(full, options, place):
     back = ["balance leastconn", "retry-on conn-failure empty-response response-timeout", "option redispatch 1"]
     # max_fails=3; an origin that was taken out comes back by the check, which is the only way HAProxy has.
     watched = " check inter 10s rise 1 observe layer4 error-limit 3 on-error mark-down" if full else ""
-    back += [f"server s{n} 127.0.0.1:{port}{version} pool-max-conn 5120{watched}"
-             for n, port in enumerate(options.origins, 1)]
+    back += [
+        f"server s{n} 127.0.0.1:{port}{version} pool-max-conn 5120{watched}"
+        for n, port in enumerate(options.origins, 1)
+    ]
     sections = {
         "global": [
-            f"nbthread {options.workers}", "maxconn 9000", "tune.maxrewrite 1024",
+            f"nbthread {options.workers}",
+            "maxconn 9000",
+            "tune.maxrewrite 1024",
             "ssl-default-bind-options ssl-min-ver TLSv1.2",
             f"stats socket {place.directory}/admin.sock mode 600 level admin expose-fd listeners",
             *(["log stdout format raw local0"] if options.log else []),
         ],
-        "defaults": ["mode http", "timeout client 600s", "timeout server 600s", "timeout connect 5s",
-                     "timeout http-keep-alive 600s", "timeout tunnel 600s", "http-reuse always"],
+        "defaults": [
+            "mode http",
+            "timeout client 600s",
+            "timeout server 600s",
+            "timeout connect 5s",
+            "timeout http-keep-alive 600s",
+            "timeout tunnel 600s",
+            "http-reuse always",
+        ],
         "frontend fe": front,
         "backend be": back,
     }
@@ -61,7 +72,10 @@ def files(full, options, place):
 def make(name, title, does, full):
     path = program("haproxy")
     return Proxy(
-        name=name, title=title, does=does, program=path,
+        name=name,
+        title=title,
+        does=does,
+        program=path,
         files=lambda options, place: files(full, options, place),
         command=lambda place, options: [path, "-W", "-db", "-f", place.directory / "haproxy.cfg"],
         reload=lambda place, pid: ["kill", "-USR2", str(pid)],
@@ -73,5 +87,9 @@ def bare():
 
 
 def full():
-    return make("haproxy-full", "HAProxy, the same features",
-                "the same, a limit by client, five security headers, three forwarded headers; no log", full=True)
+    return make(
+        "haproxy-full",
+        "HAProxy, the same features",
+        "the same, a limit by client, five security headers, three forwarded headers; no log",
+        full=True,
+    )

@@ -1,7 +1,7 @@
 """nginx from Debian: the plain relay, and with every feature of the guide's nginx.conf."""
 
-from . import SECURITY_FIELDS, Proxy
 from ..needs import program
+from . import SECURITY_FIELDS, Proxy
 
 
 def text(full, options, place):
@@ -23,16 +23,22 @@ def text(full, options, place):
     if not options.grpc:
         server += ["proxy_http_version 1.1;", "proxy_set_header Connection $upstream_connection;"]
     if full:
-        server += [f"{prefix}_set_header {field};" for field in (
-            "Host $host", "X-Real-IP $remote_addr", "X-Forwarded-For $proxy_add_x_forwarded_for",
-            "X-Forwarded-Proto $scheme")]
+        server += [
+            f"{prefix}_set_header {field};"
+            for field in (
+                "Host $host",
+                "X-Real-IP $remote_addr",
+                "X-Forwarded-For $proxy_add_x_forwarded_for",
+                "X-Forwarded-Proto $scheme",
+            )
+        ]
     if not options.grpc:
         server += ["proxy_set_header Upgrade $http_upgrade;"]
     goes = "grpc_pass grpc://backend;" if options.grpc else "proxy_pass http://backend;"
     server += [f"location / {{ {goes} }}"]
     server += [f"location /r/{n}/ {{ {goes} }}" for n in range(options.routes)]
     zone = "$http_x_key" if options.limit_by_field else "$binary_remote_addr"
-    megabytes = max(10, options.keys // 6000)   # 128 bytes a key, and slabs of a page
+    megabytes = max(10, options.keys // 6000)  # 128 bytes a key, and slabs of a page
     http = [
         f"access_log {place.directory}/access.log combined buffer=64k flush=1s;" if log else "access_log off;",
         "sendfile on; tcp_nodelay on; keepalive_requests 1000000000; keepalive_timeout 600s;",
@@ -48,20 +54,28 @@ def text(full, options, place):
         *("  " + line for line in server),
         "}",
     ]
-    return "\n".join([
-        f"worker_processes {options.workers}; daemon off; pid {place.directory}/nginx.pid; error_log stderr error;",
-        "worker_rlimit_nofile 20000;",
-        "events { worker_connections 16384; }",
-        "http {",
-        *("  " + line for line in http),
-        "}",
-    ]) + "\n"
+    return (
+        "\n".join(
+            [
+                f"worker_processes {options.workers}; daemon off; pid {place.directory}/nginx.pid; error_log stderr error;",
+                "worker_rlimit_nofile 20000;",
+                "events { worker_connections 16384; }",
+                "http {",
+                *("  " + line for line in http),
+                "}",
+            ]
+        )
+        + "\n"
+    )
 
 
 def make(name, title, does, full):
     path = program("nginx")
     return Proxy(
-        name=name, title=title, does=does, program=path,
+        name=name,
+        title=title,
+        does=does,
+        program=path,
         files=lambda options, place: {"nginx.conf": text(full, options, place)},
         command=lambda place, options: [path, "-p", place.directory, "-c", place.directory / "nginx.conf"],
         reload=lambda place, pid: ["kill", "-HUP", str(pid)],
@@ -73,6 +87,9 @@ def bare():
 
 
 def full():
-    return make("nginx-full", "nginx, the guide's features",
-                "the same, a limit by client, five security headers, four forwarded headers, a buffered access log",
-                full=True)
+    return make(
+        "nginx-full",
+        "nginx, the guide's features",
+        "the same, a limit by client, five security headers, four forwarded headers, a buffered access log",
+        full=True,
+    )

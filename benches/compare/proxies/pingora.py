@@ -1,7 +1,7 @@
 """A stock pingora-proxy, built from benches/peers/pingora-proxy: two origins in turn, nothing else."""
 
-from . import Proxy
 from ..needs import PEER
+from . import Proxy
 
 
 def cannot(options, no_peer):
@@ -18,10 +18,19 @@ def cannot(options, no_peer):
 
 def stock(no_peer):
     return Proxy(
-        name="pingora-proxy", title="stock pingora-proxy", does="round robin; no features, no log", program=str(PEER),
+        name="pingora-proxy",
+        title="stock pingora-proxy",
+        does="round robin; no features, no log",
+        program=str(PEER),
         files=lambda options, place: {},
         command=lambda place, options: [
-            PEER, f"127.0.0.1:{place.plain}", f"127.0.0.1:{place.tls}", place.shared / "cert.pem", place.shared / "key.pem",
-            "h2c" if options.grpc else "http1", *(f"127.0.0.1:{port}" for port in options.origins)],
+            PEER,
+            f"127.0.0.1:{place.plain}",
+            f"127.0.0.1:{place.tls}",
+            place.shared / "cert.pem",
+            place.shared / "key.pem",
+            "h2c" if options.grpc else "http1",
+            *(f"127.0.0.1:{port}" for port in options.origins),
+        ],
         cannot=lambda options: cannot(options, no_peer),
     )

@@ -24,7 +24,11 @@ def text(options, place):
         'security_headers = "guide"',
         'limit = "api"',
         *(['max_body_size = "16m"'] if options.large_bodies else []),
-        *([f'response_headers = {{ set = {{ X-Generation = "{options.generation}" }} }}'] if options.generation else []),
+        *(
+            [f'response_headers = {{ set = {{ X-Generation = "{options.generation}" }} }}']
+            if options.generation
+            else []
+        ),
         "",
         "[[site.route]]",
         'path = "/"',
@@ -54,7 +58,9 @@ def text(options, place):
     top, rest = lines[:1], lines[1:]
     if not log:
         return "\n".join(top + ["access_log = false"] + rest)
-    return "\n".join(top + rest + ["[access_log]", f'output = "{place.directory}/access.log"', 'format = "combined"', ""])
+    return "\n".join(
+        top + rest + ["[access_log]", f'output = "{place.directory}/access.log"', 'format = "combined"', ""]
+    )
 
 
 def cannot(options):
@@ -65,9 +71,10 @@ def cannot(options):
 
 def full(program):
     return Proxy(
-        name="tidegate", title="Tidegate, the guide's features",
+        name="tidegate",
+        title="Tidegate, the guide's features",
         does="least_conn, max_fails, a limit by client, five security headers, four forwarded headers, a buffered access "
-             "log, metrics",
+        "log, metrics",
         program=str(program),
         files=lambda options, place: {"tidegate.toml": text(options, place)},
         command=lambda place, options: [program, "run", "-c", place.directory / "tidegate.toml"],

@@ -11,18 +11,36 @@ from compare.targets import evaluate
 
 
 def row(proxy, **medians):
-    return {"proxy": proxy, "metrics": {name: {"median": v, "min": v * 0.9, "max": v * 1.1} for name, v in medians.items()}}
+    return {
+        "proxy": proxy,
+        "metrics": {name: {"median": v, "min": v * 0.9, "max": v * 1.1} for name, v in medians.items()},
+    }
 
 
 def sample():
-    rows = [row("none", rps=90_000.0), row("nginx-full", cpu_us=10.0, rps=40_000.0), row("tidegate", cpu_us=8.0, rps=50_000.0),
-            {"proxy": "caddy", "metrics": {}, "missing": "not installed <here>"}]
-    points = {"tidegate": [{"rate": 100, "p50_ms": 1.0, "p99_ms": 2.0, "void": None}],
-              "nginx": [{"rate": 100, "p50_ms": 1.0, "p99_ms": 2.1, "void": "the generator was late"}]}
+    rows = [
+        row("none", rps=90_000.0),
+        row("nginx-full", cpu_us=10.0, rps=40_000.0),
+        row("tidegate", cpu_us=8.0, rps=50_000.0),
+        {"proxy": "caddy", "metrics": {}, "missing": "not installed <here>"},
+    ]
+    points = {
+        "tidegate": [{"rate": 100, "p50_ms": 1.0, "p99_ms": 2.0, "void": None}],
+        "nginx": [{"rate": 100, "p50_ms": 1.0, "p99_ms": 2.1, "void": "the generator was late"}],
+    }
     report = {
         "schema": "tidegate-bench-report/1",
-        "environment": {"date": "2026-01-01", "commit": "abc", "kernel": "6", "cpu": "a cpu", "cores": 2, "rounds": 1,
-                        "seconds": 1, "versions": {"nginx": "1"}, "flags": {"nginx": "as built"}},
+        "environment": {
+            "date": "2026-01-01",
+            "commit": "abc",
+            "kernel": "6",
+            "cpu": "a cpu",
+            "cores": 2,
+            "rounds": 1,
+            "seconds": 1,
+            "versions": {"nginx": "1"},
+            "flags": {"nginx": "as built"},
+        },
         "scenarios": [{"name": "h1", "title": "HTTP/1.1", "load": "wrk", "rows": rows}],
         "curves": [{"name": "h1", "title": "Latency", "half_load": 100, "points": points}],
     }
