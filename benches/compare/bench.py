@@ -1,6 +1,6 @@
 """The bench as it stands: origins running, proxies started in front of them as a scenario wants it."""
 
-import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from . import process
@@ -98,11 +98,22 @@ class Bench:
         if scenario.name == "h1":
             self.keep_configuration(proxy, options, place)
         started = self.processes.start(directory.name, proxy.command(place, options), cores, directory)
-        if scenario.origin == "websocket":
-            wait_until(lambda: process.listens(place.plain), started, READY_SECONDS, "listening")
-        else:
-            wait_until(lambda: process.answers(place.plain), started, READY_SECONDS, "answering with 200")
+        ready = process.listens if scenario.origin == "websocket" else process.answers
+        try:
+            wait_until(lambda: ready(place.plain), started, READY_SECONDS, "answering")
+        except process.Failure:
+            self.processes.end(started)
+            raise
         return Running(row, place, proxy, started, options)
+
+    @contextmanager
+    def serving(self, scenario, name, options):
+        """A proxy for the length of a block."""
+        running = self.start(scenario, name, options)
+        try:
+            yield running
+        finally:
+            self.end(running)
 
     def write(self, proxy, options, place):
         for file, text in proxy.files(options, place).items():
@@ -134,6 +145,3 @@ class Bench:
         result = self.generator.run(shape, running.port(shape), seconds, tls=not running.direct)
         running.sent += result.requests + result.failed
         return result
-
-    def settle(self):
-        time.sleep(0.3)

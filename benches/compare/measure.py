@@ -202,9 +202,9 @@ def one_by_one(bench, scenario, nothing, act):
                 continue
             try:
                 samples.setdefault(name, Samples()).add(**act(name))
-            except Failure as failure:
-                missing[name] = failure.short()
-                print(f"  {failure}")
+            except (Failure, OSError) as failure:
+                missing[name] = failure.short() if isinstance(failure, Failure) else str(failure)
+                print(f"  {name}: {failure}")
     return [row(name, samples.get(name), missing.get(name)) for name in scenario.rows], None
 
 
@@ -212,30 +212,23 @@ def reload(bench, scenario):
     """Reloads a changed file three times under load, each until a response shows the change."""
     seconds = max(bench.seconds, 4)
 
+    def reload_all(running):
+        for generation in range(2, 2 + RELOADS):
+            time.sleep(0.5)
+            bench.write(running.proxy, bench.options(scenario, generation=generation), running.place)
+            command = running.proxy.reload(running.place, running.process.pid)
+            began = time.monotonic()
+            done = bench.processes.start(f"{running.row}-reload", command, process.PROXY_CORE)
+            process.wait_until(
+                lambda now=generation: shows(running, now), running.process, 30, f"showing generation {generation}"
+            )
+            yield (time.monotonic() - began) * 1e3
+            bench.processes.end(done)
+
     def act(name):
-        options = bench.options(scenario)
-        running = bench.start(scenario, name, options)
-
-        def reload_all():
-            for generation in range(2, 2 + RELOADS):
-                time.sleep(0.5)
-                bench.write(running.proxy, bench.options(scenario, generation=generation), running.place)
-                began = time.monotonic()
-                done = bench.processes.start(
-                    f"{name}-reload", running.proxy.reload(running.place, running.process.pid), "1"
-                )
-                process.wait_until(
-                    lambda: shows(running, generation), running.process, 30, f"showing generation {generation}"
-                )
-                yield (time.monotonic() - began) * 1e3
-                bench.processes.end(done)
-
-        try:
-            metrics, took = disturbed(bench, running, scenario.shape, seconds, reload_all)
-            metrics["reload_ms"] = sorted(took)[len(took) // 2]
-            return metrics
-        finally:
-            bench.end(running)
+        with bench.serving(scenario, name, bench.options(scenario)) as running:
+            metrics, took = disturbed(bench, running, scenario.shape, seconds, lambda: reload_all(running))
+            return metrics | {"reload_ms": sorted(took)[len(took) // 2]}
 
     return one_by_one(bench, scenario, "there is nothing to reload", act)
 
@@ -253,18 +246,17 @@ def kill(bench, scenario):
 
     def act(name):
         victim = bench.start_origin("victim", VICTIM, [bench.work / "origin"])
-        options = bench.options(scenario, origins=(bench.origin_ports(scenario)[0], bench.base + VICTIM))
-        running = bench.start(scenario, name, options)
 
         def kill_it():
             time.sleep(seconds / 3)
             victim.kill()
             return ()
 
+        options = bench.options(scenario, origins=(bench.origin_ports(scenario)[0], bench.base + VICTIM))
         try:
-            return disturbed(bench, running, scenario.shape, seconds, kill_it)[0]
+            with bench.serving(scenario, name, options) as running:
+                return disturbed(bench, running, scenario.shape, seconds, kill_it)[0]
         finally:
-            bench.end(running)
             bench.processes.end(victim)
 
     return one_by_one(bench, scenario, "there is nothing that could choose another", act)
@@ -278,19 +270,16 @@ def idle(bench, scenario):
     def act(name):
         found = {}
         for warmth in ("cold", "warm"):
-            running = bench.start(scenario, name, bench.options(scenario))
-            try:
+            with bench.serving(scenario, name, bench.options(scenario)) as running:
                 pid = running.process.pid
                 if warmth == "warm":
                     bench.load(running, Shape(shape.kind, 64), 2)
-                    time.sleep(1)
+                time.sleep(SETTLE_SECONDS)
                 before = pss_kib(pid)
-                at = hold(running.port(shape), tls, (1000, shape.connections), lambda: pss_kib(pid))
+                at = hold(running.port(shape), tls, (1000, shape.connections), lambda pid=pid: pss_kib(pid))
                 for count, kib in at.items():
                     suffix = "" if count == shape.connections else f"_{count}"
                     found[f"{warmth}{suffix}_kib"] = max(0.0, (kib - before) / count)
-            finally:
-                bench.end(running)
         return found
 
     return one_by_one(bench, scenario, "there is no proxy", act)
