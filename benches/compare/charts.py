@@ -1,17 +1,22 @@
 """Charts as SVG, made of text and numbers alone. Colors are classes: the page has them for light and dark."""
 
 import math
+import statistics
 from html import escape
 
 from .metrics import number, title
 
+FAR_OFF = 5  # times the median of the bars
 BAR, GAP, LABEL, WIDTH, VALUE = 18, 8, 132, 540, 150
 
 
 def bars(rows, unit, base=None, highlight="tidegate"):
     """Horizontal bars: (name, {median, min, max} or None, why not). A thin line shows the range; with a `base`, each
     value is told as a share of it, too."""
-    largest = max((value["max"] for _, value, _ in rows if value), default=1) or 1
+    shown = [value for _, value, _ in rows if value]
+    # One that is far off would leave no room for the others: its bar is cut short, and marked.
+    most = FAR_OFF * statistics.median(value["median"] for value in shown) if shown else 1
+    largest = min(max((value["max"] for value in shown), default=1), most) or 1
     room = WIDTH - LABEL - VALUE
     height = len(rows) * (BAR + GAP) + 4
     parts = []
@@ -27,13 +32,15 @@ def bars(rows, unit, base=None, highlight="tidegate"):
                 f'<text class="missing" x="{LABEL}" y="{middle}">{escape(shortened(why or "not measured", 60))}</text>'
             )
             continue
-        length = max(1.0, room * value["median"] / largest)
+        length = max(1.0, room * min(1, value["median"] / largest))
         parts.append(f'<rect class="bar{own}" x="{LABEL}" y="{top}" width="{length:.1f}" height="{BAR}" rx="2"/>')
-        ends = [LABEL + room * value[end] / largest for end in ("min", "max")]
+        if value["median"] > largest:
+            parts.append(f'<path class="cut" d="M{LABEL + room - 26} {top + BAR + 2}l6 -{BAR + 4}m6 0l-6 {BAR + 4}"/>')
+        ends = [LABEL + room * min(1, value[end] / largest) for end in ("min", "max")]
         if ends[1] - ends[0] > 2:
             y = top + BAR / 2
             parts.append(f'<path class="range" d="M{ends[0]:.1f} {y - 4}v8m0 -4H{ends[1]:.1f}m0 -4v8"/>')
-        at = LABEL + max(length, room * value["max"] / largest) + 8
+        at = LABEL + max(length, room * min(1, value["max"] / largest)) + 8
         parts.append(
             f'<text class="value{own}" x="{at:.1f}" y="{middle}">{number(value["median"])} {escape(unit)}'
             + (f" · {value['median'] / base:.2f}" if base else "")

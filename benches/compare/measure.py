@@ -181,6 +181,7 @@ def disturbed(bench, running, shape, seconds, disturb):
     if problem:
         raise problem[0]
     return {
+        "lost_before": before.failed,
         "lost": during.failed,
         "p99_before_ms": before.p99_ms,
         "p99_ms": during.p99_ms,
@@ -321,7 +322,15 @@ def curve(bench, scenario):
 
         for rate in plan:
             each(running, missing, lambda one, rate=rate: measure(one, rate))
-        rows = [row(name, samples.get(name), missing.get(name)) for name in scenario.rows]
+        rows = []
+        for name in scenario.rows:
+            void = None
+            if name in samples and not samples[name].values:
+                at_half = points[name].get(round(half))
+                void = (
+                    f"void at half load: {at_half['void']}" if at_half else "nothing that speaks this without a proxy"
+                )
+            rows.append(row(name, samples.get(name), missing.get(name) or void))
     drawn = {
         name: [
             {

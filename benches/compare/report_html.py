@@ -22,7 +22,7 @@ def page(report, configurations):
         f'<p class="soft">{escape(environment(report))} {escape(flags)}.</p>',
         "<p>One worker each, pinned to core 1, with the load generator and the origins on core 0. Machines are "
         "noisy: only ratios within one run mean anything. Bars are medians over the rounds, the thin line is their "
-        "range; the number behind the dot is the share of the row that is named as 1.</p>",
+        "range; the number behind the dot is the share of the row that is named as 1. A bar with a gap is cut short.</p>",
         "<h2>Targets</h2>",
         targets(report),
     ]

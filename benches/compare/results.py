@@ -73,8 +73,8 @@ def environment(tidegate, rounds, seconds, no_peer):
             "pingora-proxy": peer,
             "wrk": (re.search(r"wrk \S*?([\d.]+)", first_line("wrk", "-v")) or ["", "?"])[1],
             "h2load": first_line("h2load", "--version").removeprefix("h2load nghttp2/"),
-            "openssl": first_line("openssl", "version").split("  ")[0].removeprefix("OpenSSL "),
-            "rustc": first_line("rustc", "--version").removeprefix("rustc "),
+            "openssl": (first_line("openssl", "version").split() + ["?"] * 2)[1],
+            "rustc": (first_line("rustc", "--version").split() + ["?"] * 2)[1],
         },
         "flags": {
             "tidegate": "release: fat LTO, one codegen unit; mimalloc, aws-lc-rs",

@@ -84,6 +84,7 @@ SCENARIOS = (
         "Upload of 10 MiB",
         Shape("h1", 8, path="/upload", words=("upload=10485760",)),
         options={"large_bodies": True},
+        note="nginx takes the whole body, into a file, before it asks a backend: its default.",
     ),
     Scenario(
         "log",

@@ -43,6 +43,9 @@ def text(full, options, place):
             f"nbthread {options.workers}",
             "maxconn 9000",
             "tune.maxrewrite 1024",
+            # Else idle connections are closed once a quarter of the descriptors is in use: 5,000 requests in flight.
+            "tune.pool-low-fd-ratio 90",
+            "tune.pool-high-fd-ratio 95",
             "ssl-default-bind-options ssl-min-ver TLSv1.2",
             f"stats socket {place.directory}/admin.sock mode 600 level admin expose-fd listeners",
             *(["log stdout format raw local0"] if options.log else []),
