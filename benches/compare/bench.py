@@ -24,6 +24,7 @@ class Running:
     process: object = None
     options: Options = None
     direct: int = None  # the origin's port, in the row without a proxy
+    words: tuple = ()  # in the place of the scenario's shape's
     sent: int = 0  # requests so far, where the next key of a limiter comes from
     idle_kib: int = 0
 

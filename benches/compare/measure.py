@@ -3,6 +3,7 @@
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 
 from . import process
 from .bench import VICTIM
@@ -46,6 +47,10 @@ def started(bench, scenario):
             except Failure as failure:
                 missing[name] = failure.short()
                 print(f"  {failure}")
+        for label, name, changes, words in scenario.also:
+            if name in running:
+                running[label] = bench.start(scenario, name, bench.options(scenario, **changes), row=label, slot=1)
+                running[label].words = words
         yield running, missing
     finally:
         for one in running.values():
@@ -86,15 +91,18 @@ def rounds(bench, scenario):
     with started(bench, scenario) as (running, missing):
         samples, notes = {name: Samples() for name in running}, {}
 
+        def shape_for(one):
+            return replace(shape, words=one.words) if one.words else shape
+
         def warm_up(one):
             if one.process:
                 one.idle_kib = pss_kib(one.process.pid)
-            bench.load(one, shape, 1)
+            bench.load(one, shape_for(one), 1)
             if bench.thorough and "keys=1000000" in shape.words and one.process:
                 fill(bench, one)
 
         def measure(one):
-            samples[one.row].add(**one_round(bench, one, shape, bench.seconds))
+            samples[one.row].add(**one_round(bench, one, shape_for(one), bench.seconds))
 
         time.sleep(SETTLE_SECONDS)
         for step in [warm_up, *[measure] * bench.rounds]:
@@ -105,7 +113,8 @@ def rounds(bench, scenario):
                 name: f"{min(one.sent, keys):,} of {keys:,} keys sent" if "keys=1000000" in shape.words else None
                 for name, one in running.items()
             }
-        rows = [row(name, samples.get(name), missing.get(name), notes.get(name)) for name in scenario.rows]
+        names = [*scenario.rows, *(label for label, *_ in scenario.also)]
+        rows = [row(name, samples.get(name), missing.get(name), notes.get(name)) for name in names]
     return rows, None
 
 

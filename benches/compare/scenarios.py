@@ -20,6 +20,8 @@ class Scenario:
     how: str = "rounds"
     rows: tuple = EVERY
     options: dict = field(default_factory=dict)
+    # Rows beside these, so that what is compared with itself is interleaved, too: (row, proxy, options, words).
+    also: tuple = ()
     origin: str = "http"  # http | websocket | h2c
     note: str = ""
 
@@ -45,7 +47,12 @@ SCENARIOS = (
         "routes-1000", "1,000 routes", Shape("h1", 64, words=("paths=1000",)), rows=FULL, options={"routes": 1000}
     ),
     Scenario(
-        "routes-10000", "10,000 routes", Shape("h1", 64, words=("paths=10000",)), rows=FULL, options={"routes": 10_000}
+        "routes-10000",
+        "10,000 routes",
+        Shape("h1", 64, words=("paths=10000",)),
+        rows=FULL,
+        options={"routes": 10_000},
+        also=(("tidegate, one route", "tidegate", {"routes": 1}, ("paths=1",)),),
     ),
     Scenario(
         "limiter-1",
