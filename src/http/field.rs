@@ -1,5 +1,9 @@
 //! The header fields that some rule looks at, and how a name becomes one.
 
+use std::sync::LazyLock;
+
+use http::HeaderName;
+
 macro_rules! fields {
     ($($variant:ident = $name:literal),+ $(,)?) => {
         /// A field that some rule looks at; all others are [`FieldId::Other`] and pass by name.
@@ -84,6 +88,13 @@ impl FieldId {
     /// The name in lower case; empty for [`FieldId::Other`].
     pub fn name(self) -> &'static str {
         NAMES.get(self as usize).map_or("", |n| n.1)
+    }
+
+    /// The name as the `http` crate has it, without a look at its bytes; `None` for [`FieldId::Other`].
+    pub fn header_name(self) -> Option<HeaderName> {
+        static HEADER_NAMES: LazyLock<Vec<HeaderName>> =
+            LazyLock::new(|| NAMES.iter().map(|(_, name)| HeaderName::from_static(name)).collect());
+        HEADER_NAMES.get(self as usize).cloned()
     }
 
     /// This id's bit in a [`FieldSet`].
@@ -211,6 +222,14 @@ mod tests {
             assert_eq!(FieldId::of(name.to_ascii_uppercase().as_bytes()), id);
             assert_eq!(id.name(), name);
         }
+    }
+
+    #[test]
+    fn header_names_are_the_same_names() {
+        for &(id, name) in NAMES {
+            assert_eq!(id.header_name().unwrap(), name);
+        }
+        assert_eq!(FieldId::Other.header_name(), None);
     }
 
     #[test]

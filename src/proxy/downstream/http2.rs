@@ -65,7 +65,9 @@ pub async fn serve_http2(local: Rc<Local>, facts: Rc<ConnectionFacts>, stream: S
         };
         life.requests += 1;
         let active = Active::enter(&streams);
-        tokio::task::spawn_local(one_request(Rc::clone(&local), Rc::clone(&facts), request, respond, active));
+        // Boxed: a task's cell is moved, and a large one twice.
+        let request = Box::pin(one_request(Rc::clone(&local), Rc::clone(&facts), request, respond, active));
+        tokio::task::spawn_local(request);
     }
     // What the loop's last turn has queued (GOAWAY) still goes out.
     let _ = timeout(CLOSE_TIMEOUT, poll_fn(|cx| connection.poll_closed(cx))).await;

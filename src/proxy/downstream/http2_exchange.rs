@@ -32,6 +32,8 @@ pub(super) struct Http2 {
     pace: Pace,
     respond: SendResponse<Bytes>,
     send: Option<SendStream<Bytes>>,
+    /// Capacity was asked for.
+    has_asked: bool,
     /// The last piece, held back so that it can carry END_STREAM.
     held: Option<Bytes>,
     finished: bool,
@@ -48,6 +50,7 @@ impl Http2 {
             pace: Pace::new(limits),
             respond,
             send: None,
+            has_asked: false,
             held: None,
             finished: false,
             reset: false,
@@ -106,7 +109,8 @@ fn append_fields(fields: &Fields, map: &mut HeaderMap, passes: impl Fn(FieldId, 
             continue;
         }
         let value = HeaderValue::from_maybe_shared(bytes.slice(field.value.range()));
-        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), value) {
+        let name = field.id.header_name().map_or_else(|| HeaderName::from_bytes(name), Ok);
+        if let (Ok(name), Ok(value)) = (name, value) {
             map.append(name, value);
         }
     }
@@ -202,19 +206,22 @@ impl Exchange for Http2 {
         self.send_held(false)?;
         let Some(send) = &mut self.send else { return Poll::Ready(Err(Reason::ClientGone)) };
         let wanted = data.len().min(MAX_PIECE_BYTES);
-        if send.capacity() < wanted {
+        // Each question takes h2's lock. A stream has no capacity before it has asked for some.
+        let mut capacity = if std::mem::replace(&mut self.has_asked, true) { send.capacity() } else { 0 };
+        if capacity < wanted {
             send.reserve_capacity(wanted);
+            capacity = send.capacity();
         }
-        while send.capacity() == 0 {
+        while capacity == 0 {
             match ready!(send.poll_capacity(cx)) {
-                Some(Ok(_)) => {}
+                Some(Ok(_)) => capacity = send.capacity(),
                 _ => {
                     self.reset = true;
                     return Poll::Ready(Err(Reason::ClientGone));
                 }
             }
         }
-        let taken = wanted.min(send.capacity());
+        let taken = wanted.min(capacity);
         self.held = Some(Bytes::copy_from_slice(&data[..taken]));
         Poll::Ready(Ok(taken))
     }
