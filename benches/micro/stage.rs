@@ -20,7 +20,7 @@ use crate::head::{SMALL_REQUEST, request};
 
 /// The guide's features: a limit, security headers, two endpoints by least connections.
 pub(crate) fn config() -> Config {
-    load_str("rig/tidegate.toml", include_str!("../rig/tidegate.toml")).unwrap_or_else(|e| panic!("{e}")).config
+    load_str("budget/tidegate.toml", include_str!("../budget/tidegate.toml")).unwrap_or_else(|e| panic!("{e}")).config
 }
 
 #[divan::bench]

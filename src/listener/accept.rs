@@ -90,10 +90,7 @@ impl Acceptor {
         let seat = Rc::clone(&self.seat);
         let terms = self.terms.borrow().clone();
         let open = local.open(seat.metric);
-        tokio::task::spawn_local(async move {
-            serve_connection(local, seat, terms, stream, peer).await;
-            drop((open, permit));
-        });
+        tokio::task::spawn_local(serve_connection(local, seat, terms, stream, peer, (open, permit)));
     }
 }
 

@@ -16,47 +16,54 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::accept::Terms;
+use super::caps::Permit;
 use crate::http::stream::Stream;
 use crate::metrics::HandshakeOutcome;
 use crate::proxy::context::ConnectionFacts;
 use crate::proxy::downstream::http1::{refuse_http1, serve_http1};
 use crate::proxy::downstream::http2::{is_preface, serve_http2};
-use crate::proxy::local::{ListenerSeat, Local};
+use crate::proxy::local::{ListenerSeat, Local, Open};
 use crate::reason::Reason;
 use crate::tls::Handshake;
 
-/// Serves one connection to its end. What not every connection does is boxed: a plain idle one mustn't hold its room.
-pub async fn serve_connection(
+/// Serves one connection to its end; `held` is dropped then. What not every connection does is boxed: a plain idle one
+/// mustn't hold its room.
+#[expect(clippy::manual_async_fn, reason = "an async fn holds each argument twice")]
+pub fn serve_connection(
     local: Rc<Local>,
     seat: Rc<ListenerSeat>,
     terms: Terms,
     stream: TcpStream,
     peer: SocketAddr,
-) {
-    let Some(config) = &terms.tls else {
-        let facts = Rc::new(ConnectionFacts { peer, seat, tls: None });
-        let prior_knowledge =
-            terms.listener.h2c && speaks_http2(&local, &stream, terms.listener.http.head_timeout).await;
-        return match prior_knowledge {
-            true => Box::pin(serve_http2(local, facts, Stream::Tcp(stream))).await,
-            false => serve_http1(local, facts, Stream::Tcp(stream)).await,
-        };
-    };
-    let deadline = terms.listener.tls.as_ref().map_or(Duration::from_secs(10), |tls| tls.handshake_timeout);
-    match Box::pin(shake_hands(&local, config, stream, deadline)).await {
-        Shaken::Tls(stream, handshake) => {
-            let http2 = handshake.http2;
-            let facts = Rc::new(ConnectionFacts { peer, seat, tls: Some(handshake) });
-            match http2 {
-                true => Box::pin(serve_http2(local, facts, Stream::Tls(stream))).await,
-                false => serve_http1(local, facts, Stream::Tls(stream)).await,
-            }
-        }
-        Shaken::PlainHttp(stream) => {
+    held: (Open, Permit),
+) -> impl Future<Output = ()> {
+    async move {
+        let _held = held;
+        let Some(config) = &terms.tls else {
             let facts = Rc::new(ConnectionFacts { peer, seat, tls: None });
-            Box::pin(refuse_http1(local, facts, Stream::Tcp(stream), Reason::WrongProtocol)).await;
+            let prior_knowledge =
+                terms.listener.h2c && Box::pin(speaks_http2(&local, &stream, terms.listener.http.head_timeout)).await;
+            return match prior_knowledge {
+                true => Box::pin(serve_http2(local, facts, Stream::Tcp(stream))).await,
+                false => serve_http1(local, facts, Stream::Tcp(stream)).await,
+            };
+        };
+        let deadline = terms.listener.tls.as_ref().map_or(Duration::from_secs(10), |tls| tls.handshake_timeout);
+        match Box::pin(shake_hands(&local, config, stream, deadline)).await {
+            Shaken::Tls(stream, handshake) => {
+                let http2 = handshake.http2;
+                let facts = Rc::new(ConnectionFacts { peer, seat, tls: Some(handshake) });
+                match http2 {
+                    true => Box::pin(serve_http2(local, facts, Stream::Tls(stream))).await,
+                    false => serve_http1(local, facts, Stream::Tls(stream)).await,
+                }
+            }
+            Shaken::PlainHttp(stream) => {
+                let facts = Rc::new(ConnectionFacts { peer, seat, tls: None });
+                Box::pin(refuse_http1(local, facts, Stream::Tcp(stream), Reason::WrongProtocol)).await;
+            }
+            Shaken::Ended => {}
         }
-        Shaken::Ended => {}
     }
 }
 
