@@ -23,7 +23,7 @@ fn setup(origin: &Origin) -> Setup {
 }
 
 fn gate(origin: &Origin) -> Gate {
-    setup(&origin).start()
+    setup(origin).start()
 }
 
 /// Pipes that a process has open, by their ends.
