@@ -153,6 +153,10 @@ impl Upstream {
         Self {
             name: name.into(),
             policy: Policy::LeastConn,
+            slow_start: None,
+            sticky: None,
+            locality: None,
+            subset: None,
             endpoints: addresses.into_iter().map(Endpoint::at).collect(),
             ejection: Ejection::default(),
             retry: Retry::default(),
@@ -169,7 +173,14 @@ impl Upstream {
 impl Endpoint {
     /// A primary endpoint of weight 1.
     pub fn at(address: impl Into<String>) -> Self {
-        Self { address: address.into(), weight: NonZeroU32::MIN, max_conns: None, backup: false, down: false }
+        Self {
+            address: address.into(),
+            weight: NonZeroU32::MIN,
+            max_conns: None,
+            backup: false,
+            down: false,
+            zone: None,
+        }
     }
 }
 

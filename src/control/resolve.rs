@@ -124,6 +124,7 @@ mod tests {
             max_conns: None,
             backup: false,
             down: false,
+            zone: None,
         };
         let on = config::RetryOn {
             error: true,
@@ -136,6 +137,10 @@ mod tests {
             &config::Upstream {
                 name: "backend".into(),
                 policy: config::Policy::LeastConn,
+                slow_start: None,
+                sticky: None,
+                locality: None,
+                subset: None,
                 endpoints: names.iter().map(endpoint).collect(),
                 ejection: config::Ejection { max_fails: 1, fail_timeout: Duration::from_secs(10), min_available: 0.5 },
                 retry: config::Retry { on, tries: None, timeout: None, budget: None, max_replay_bytes: 0 },

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::asks;
 use super::attempt::{Answer, AttemptError, Trial, attempt};
 use super::context::RequestContext;
 use super::exchange::Exchange;
@@ -37,6 +38,7 @@ pub async fn forward<E: Exchange>(
     let mut upload = Upload::new(length, upstream.config().retry.max_replay_bytes, Rc::clone(&cx.snapshot), cx.route);
     let upgrade = wants_upgrade(&cx.head, length);
     let (mut answer, in_flight) = obtain(cx, exchange, &mut upload, upstream, upgrade, &mut timer).await?;
+    asks::set_cookie(cx, upstream, in_flight.endpoint(), &mut answer);
     send_head(cx, exchange, &answer);
     if answer.head.status == 101 {
         let idle = upstream.config().timeouts.tunnel_idle;
@@ -75,7 +77,7 @@ async fn obtain<E: Exchange>(
     upstream.budget().note_request(cx.started.into_std());
     loop {
         let started = Instant::now();
-        let Some(in_flight) = round.pick(upstream, started) else { return Err(last.into()) };
+        let Some(in_flight) = round.pick(cx, upstream, started) else { return Err(last.into()) };
         let endpoint = in_flight.endpoint();
         cx.attempts += 1;
         cx.endpoint = Some(Arc::clone(endpoint));
@@ -108,6 +110,9 @@ async fn obtain<E: Exchange>(
                 (failure, outcome, stale)
             }
         };
+        if !stale {
+            asks::note_time(upstream, endpoint, &result, started, now);
+        }
         // nginx gives a try back that only found a connection the endpoint had closed.
         let tries_left = if stale { round.tries_left } else { round.tries_left.saturating_sub(1) };
         let sent = !matches!(failure, Failure::Connect | Failure::ConnectTimeout);
@@ -149,9 +154,9 @@ struct Round {
 impl Round {
     /// An endpoint that wasn't tried. After a stale connection, which tells nothing of its endpoint, one that was: a
     /// fresh connection may well do, and nothing else is left.
-    fn pick(&self, upstream: &Upstream, now: Instant) -> Option<InFlight> {
-        let now = now.into_std();
-        upstream.pick(&self.tried, now).or_else(|| if self.fresh { upstream.pick(&Tried::new(), now) } else { None })
+    fn pick(&self, cx: &RequestContext, upstream: &Upstream, now: Instant) -> Option<InFlight> {
+        let again = || if self.fresh { asks::pick(cx, upstream, &Tried::new(), now) } else { None };
+        asks::pick(cx, upstream, &self.tried, now).or_else(again)
     }
 }
 

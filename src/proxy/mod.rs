@@ -3,6 +3,7 @@
 //! Everything here runs on one worker's thread and touches no other. Never reads a configuration file, never imports
 //! `control`: what reloads and health checks change arrives through the snapshot and the endpoints' own state.
 
+pub mod asks;
 pub mod attempt;
 pub mod context;
 pub mod downstream;

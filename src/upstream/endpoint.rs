@@ -7,11 +7,13 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::ejection::{Failures, Verdict};
 use super::group::{Balance, Group};
-use super::seconds::seconds;
+use super::pace::{Back, Pace};
+use super::seconds::{millis, seconds};
+use super::sticky::Token;
 
 /// One address of an upstream: what is configured for it, and its live state, which a reload carries over by upstream
 /// name and address.
@@ -20,6 +22,9 @@ pub struct Endpoint {
     pub(super) name: Box<str>,
     pub(super) configured: Arc<str>,
     pub(super) upstream: Arc<str>,
+    pub(super) zone: Option<Arc<str>>,
+    /// What a sticky cookie says of it.
+    pub(super) token: Option<Token>,
     pub(super) rules: Rules,
     pub(super) live: Arc<Live>,
     pub(super) balance: Arc<Balance>,
@@ -77,6 +82,11 @@ impl Endpoint {
         self.live.failures.ejections()
     }
 
+    /// Takes in the time from an attempt's start to its response's head, or to its failure. For `least_time` alone.
+    pub fn note_time(&self, took: Duration, failed: bool, now: Instant) {
+        self.live.pace.time.observe(took, failed, millis(now));
+    }
+
     fn fail(&self, now: u64, probe: bool) {
         if self.rules.max_fails == 0 {
             return self.live.failures.count();
@@ -97,7 +107,7 @@ impl Endpoint {
         }
     }
 
-    fn succeed(&self, now: u64) {
+    fn succeed(&self, now: Instant) {
         if !self.live.failures.can_clear() {
             return;
         }
@@ -107,7 +117,9 @@ impl Endpoint {
             self.live.failures.can_clear() && self.live.failures.clear()
         };
         if returned {
-            let failed_ago = self.live.failures.age(now);
+            self.live.pace.back.begin(millis(now));
+            self.balance.note_return(millis(now));
+            let failed_ago = self.live.failures.age(seconds(now));
             let (upstream, endpoint) = (&*self.upstream, self.name());
             tracing::info!(upstream, endpoint, failed_ago_seconds = failed_ago, "endpoint returned");
             self.balance.release_floor(upstream);
@@ -161,7 +173,7 @@ impl InFlight {
     /// `NGX_PEER_FAILED`). An atomic load if nothing has failed lately.
     #[inline]
     pub fn succeed(&self, now: Instant) {
-        self.endpoint.succeed(seconds(now));
+        self.endpoint.succeed(now);
     }
 
     /// The attempt failed in a way that [counts](super::Failure::counts_as_failure). So does the error of a kept-alive
@@ -201,16 +213,17 @@ impl Rules {
     }
 }
 
-/// The live state of one address. One cache line, so that a scan over many endpoints touches one line each, and two
-/// endpoints never share one.
+/// The live state of one address. All that every policy reads is in the first cache line, so that a scan over many
+/// endpoints touches one line each, and two endpoints never share one.
 #[derive(Debug)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub(super) struct Live {
     pub(super) id: u32,
     pub(super) in_flight: AtomicU32,
     /// Smooth round robin's credit (nginx `current_weight`). Moved under the upstream's lock.
     pub(super) current_weight: AtomicI64,
     pub(super) failures: Failures,
+    pub(super) pace: Pace,
 }
 
 impl Live {
@@ -220,7 +233,13 @@ impl Live {
             in_flight: AtomicU32::new(0),
             current_weight: AtomicI64::new(0),
             failures: Failures::default(),
+            pace: Pace::default(),
         }
+    }
+
+    /// One that joins others which serve already.
+    pub(super) fn added() -> Self {
+        Self { pace: Pace { back: Back::added(), ..Pace::default() }, ..Self::new() }
     }
 
     /// One more in flight, unless `max_conns` are.
@@ -236,4 +255,4 @@ impl Live {
 
 static NEXT_ID: AtomicU32 = AtomicU32::new(0);
 
-const _: () = assert!(size_of::<Live>() == 64);
+const _: () = assert!(std::mem::offset_of!(Live, pace) == 64 && size_of::<Live>() == 128);

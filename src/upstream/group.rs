@@ -5,18 +5,21 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
 
+use super::ask::Ask;
 use super::endpoint::{Endpoint, InFlight, Live, Rules};
-use super::policy::{self, Peer};
-use super::seconds::whole;
+use super::policy::{Choice, Dice, Peer, Request};
+use super::seconds::{seconds, whole};
+use super::sticky::Sticky;
 use super::tried::Tried;
 use crate::config;
 
 /// The primaries and backups of an upstream.
 pub(super) struct Group {
     pub(super) endpoints: Arc<[Arc<Endpoint>]>,
-    primaries: Box<[Peer]>,
-    backups: Box<[Peer]>,
+    primaries: Tier,
+    backups: Tier,
     /// One address and no backup (nginx `peers->single`): chosen whatever failed, again and again, without the lock.
     single: bool,
     /// Addresses that are not down (nginx `ngx_http_upstream_tries`).
@@ -32,7 +35,8 @@ impl Group {
         config: &config::Upstream,
         addresses: &[(&config::Endpoint, SocketAddr)],
         balance: &Arc<Balance>,
-        mut live: impl FnMut(SocketAddr) -> Option<Arc<Live>>,
+        sticky: Option<&Sticky>,
+        mut live: impl FnMut(&config::Endpoint, SocketAddr) -> Arc<Live>,
     ) -> Arc<Self> {
         let single = matches!(addresses, [(only, _)] if !only.backup);
         let usable = |backup: bool| addresses.iter().filter(|(e, _)| e.backup == backup && !e.down).count();
@@ -42,17 +46,19 @@ impl Group {
             name: address.to_string().into(),
             configured: Arc::from(&*entry.address),
             upstream: Arc::clone(&config.name),
+            zone: entry.zone.as_deref().map(Arc::from),
+            token: sticky.map(|sticky| sticky.token(address)),
             rules: rules(entry, &config.ejection, single, floor == 0),
-            live: live(address).unwrap_or_else(|| Arc::new(Live::new())),
+            live: live(entry, address),
             balance: Arc::clone(balance),
             group: Weak::clone(group),
         };
         Arc::new_cyclic(|group| {
             let endpoints: Arc<[Arc<Endpoint>]> = addresses.iter().map(|a| Arc::new(endpoint(group, a))).collect();
-            let peers = |backup| endpoints.iter().filter(|e| e.rules.backup == backup).map(Peer::new).collect();
+            let tier = |backup| Tier::new(config, endpoints.iter().filter(|e| e.rules.backup == backup));
             Self {
-                primaries: peers(false),
-                backups: peers(true),
+                primaries: tier(false),
+                backups: tier(true),
                 single,
                 tries: u32::try_from(usable(false) + usable(true)).unwrap_or(u32::MAX),
                 floor,
@@ -62,16 +68,18 @@ impl Group {
     }
 
     /// Chooses and marks in flight, as one decision over all workers.
-    pub(super) fn pick(&self, policy: config::Policy, balance: &Balance, tried: &Tried, now: u64) -> Option<InFlight> {
-        if let (true, [only]) = (self.single, &*self.primaries) {
-            return if only.is_available(now) { InFlight::start(&only.endpoint, false) } else { None };
+    pub(super) fn pick(&self, ask: &Ask<'_>, balance: &Balance, tried: &Tried, now: Instant) -> Option<InFlight> {
+        let second = seconds(now);
+        if let (true, [only]) = (self.single, &*self.primaries.peers) {
+            return if only.is_available(second) { InFlight::start(&only.endpoint, false) } else { None };
         }
+        let request = Request { ask, tried, now, balance };
         let attempt = {
             let _deciding = balance.lock();
             // As in nginx, a request that has come down to the backups stays with them.
-            let had_backup = !tried.is_empty() && self.backups.iter().any(|peer| peer.is_tried(tried));
-            let primary = if had_backup { None } else { choose(policy, &self.primaries, tried, now) };
-            primary.or_else(|| choose(policy, &self.backups, tried, now))?
+            let had_backup = !tried.is_empty() && self.backups.peers.iter().any(|peer| peer.is_tried(tried));
+            let primary = if had_backup { None } else { self.primaries.choose(&request, second) };
+            primary.or_else(|| self.backups.choose(&request, second))?
         };
         if attempt.is_probe() {
             let endpoint = attempt.endpoint();
@@ -83,7 +91,32 @@ impl Group {
     /// Whether the floor holds without `endpoint`.
     pub(super) fn can_spare(&self, endpoint: &Endpoint) -> bool {
         let left = |peer: &&Peer| peer.endpoint.id() != endpoint.id() && peer.counts_as_left();
-        self.primaries.iter().filter(left).count() >= self.floor
+        self.primaries.peers.iter().filter(left).count() >= self.floor
+    }
+}
+
+/// The primaries, or the backups.
+struct Tier {
+    peers: Box<[Peer]>,
+    choice: Choice,
+}
+
+impl Tier {
+    fn new<'a>(config: &config::Upstream, endpoints: impl Iterator<Item = &'a Arc<Endpoint>>) -> Self {
+        let peers: Box<[Peer]> = endpoints.map(Peer::new).collect();
+        Self { choice: Choice::new(config, &peers), peers }
+    }
+
+    #[inline]
+    fn choose(&self, request: &Request<'_>, second: u64) -> Option<InFlight> {
+        loop {
+            let peer = self.choice.choose(&self.peers, request, second)?;
+            let probe = peer.note_pick(second);
+            // Only the single endpoint of an older snapshot is entered without the lock, and may have filled up since.
+            if let Some(attempt) = InFlight::start(&peer.endpoint, probe) {
+                return Some(attempt);
+            }
+        }
     }
 }
 
@@ -91,6 +124,9 @@ impl Group {
 #[derive(Debug, Default)]
 pub(super) struct Balance {
     lock: Mutex<()>,
+    dice: Dice,
+    /// The millisecond in which an ejected endpoint last came back.
+    latest_return: AtomicU64,
     at_floor: AtomicBool,
     withheld: AtomicU64,
 }
@@ -101,6 +137,19 @@ impl Balance {
     #[inline]
     pub(super) fn lock(&self) -> MutexGuard<'_, ()> {
         self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For whoever holds the lock.
+    pub(super) fn dice(&self) -> &Dice {
+        &self.dice
+    }
+
+    pub(super) fn note_return(&self, milli: u64) {
+        self.latest_return.fetch_max(milli, Relaxed);
+    }
+
+    pub(super) fn latest_return(&self) -> u64 {
+        self.latest_return.load(Relaxed)
     }
 
     /// An ejection did not happen because of the floor.
@@ -124,20 +173,6 @@ impl Balance {
 
     pub(super) fn withheld(&self) -> u64 {
         self.withheld.load(Relaxed)
-    }
-}
-
-fn choose(policy: config::Policy, peers: &[Peer], tried: &Tried, now: u64) -> Option<InFlight> {
-    loop {
-        let peer = match policy {
-            config::Policy::LeastConn => policy::least_conn(peers, tried, now)?,
-            config::Policy::RoundRobin => policy::round_robin(peers, tried, now)?,
-        };
-        let probe = peer.note_pick(now);
-        // Only the single endpoint of an older snapshot is entered without the lock, and may have filled up since.
-        if let Some(attempt) = InFlight::start(&peer.endpoint, probe) {
-            return Some(attempt);
-        }
     }
 }
 

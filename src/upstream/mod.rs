@@ -3,15 +3,19 @@
 //! Owns the live state of endpoints, which is one for all workers and survives reloads. Never opens a socket to decide,
 //! never looks at a clock by itself, never waits on anything but the short lock of one decision.
 
+mod ask;
 mod budget;
 pub mod connection;
 mod ejection;
 mod endpoint;
 mod group;
+mod pace;
 mod policy;
 pub mod pool;
 pub mod retry;
 mod seconds;
+mod sticky;
+mod subset;
 mod tried;
 
 #[cfg(test)]
@@ -28,6 +32,7 @@ use self::endpoint::Live;
 use self::group::{Balance, Group};
 use crate::config;
 
+pub use self::ask::{Ask, Asks};
 pub use self::budget::RetryBudget;
 pub use self::endpoint::{Endpoint, InFlight};
 pub use self::retry::{Failure, may_retry};
@@ -42,6 +47,9 @@ pub struct Upstream {
     addresses: Mutex<Vec<Vec<SocketAddr>>>,
     balance: Arc<Balance>,
     budget: Arc<RetryBudget>,
+    asks: Option<Box<Asks>>,
+    /// A reload put it in the place of one that served already.
+    follows: bool,
 }
 
 impl Upstream {
@@ -57,8 +65,19 @@ impl Upstream {
             .filter(|previous| previous.config.retry.budget == config.retry.budget)
             .map(|previous| Arc::clone(&previous.budget))
             .unwrap_or_else(|| Arc::new(RetryBudget::new(config.retry.budget)));
-        let group = build(config, &addresses, &balance, previous.map(|previous| previous.group.load_full()));
-        Self { config: config.clone(), group: ArcSwap::new(group), addresses: Mutex::new(addresses), balance, budget }
+        let asks = Asks::of(config).map(Box::new);
+        let before = previous.map(|previous| previous.group.load_full());
+        let follows = before.as_ref().is_some_and(|group| !group.endpoints.is_empty());
+        let group = Build { config, balance: &balance, asks: asks.as_deref() }.group(&addresses, before, |_| follows);
+        Self {
+            config: config.clone(),
+            group: ArcSwap::new(group),
+            addresses: Mutex::new(addresses),
+            balance,
+            budget,
+            asks,
+            follows,
+        }
     }
 
     pub fn config(&self) -> &config::Upstream {
@@ -74,10 +93,21 @@ impl Upstream {
         Arc::clone(&self.group.load().endpoints)
     }
 
+    /// What it asks of each request; `None` if it balances without looking at any.
+    #[inline]
+    pub fn asks(&self) -> Option<&Asks> {
+        self.asks.as_deref()
+    }
+
     /// Chooses an endpoint by the policy and marks it in flight, as one decision over all workers: two never see the
     /// same "least". `None` if none is available: all down, ejected, at max_conns, tried, or unresolved.
     pub fn pick(&self, tried: &Tried, now: Instant) -> Option<InFlight> {
-        self.group.load().pick(self.config.policy, &self.balance, tried, seconds::seconds(now))
+        self.pick_for(&Ask::NOTHING, tried, now)
+    }
+
+    /// [`pick`](Upstream::pick) with what [`asks`](Upstream::asks) found in the request.
+    pub fn pick_for(&self, ask: &Ask<'_>, tried: &Tried, now: Instant) -> Option<InFlight> {
+        self.group.load().pick(ask, &self.balance, tried, now)
     }
 
     /// Attempts that one request may make: the addresses that aren't down, backups included, or `retry.tries` if that
@@ -117,12 +147,17 @@ impl Upstream {
             return;
         }
         let mut known = self.lock_addresses();
+        let mut first = false;
         for (entry, known) in self.config.endpoints.iter().zip(known.iter_mut()) {
             if entry.address == configured {
+                first |= known.is_empty();
                 *known = distinct(addresses);
             }
         }
-        self.group.store(build(&self.config, &known, &self.balance, Some(self.group.load_full())));
+        let build = Build { config: &self.config, balance: &self.balance, asks: self.asks() };
+        // What a name leads to when the process starts is not added to what serves already.
+        let is_added = |entry: &config::Endpoint| self.follows || !(first && entry.address == configured);
+        self.group.store(build.group(&known, Some(self.group.load_full()), is_added));
     }
 
     fn lock_addresses(&self) -> MutexGuard<'_, Vec<Vec<SocketAddr>>> {
@@ -150,20 +185,40 @@ fn distinct(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     distinct
 }
 
-/// A group over `addresses` that shares the live state of `previous`. An address that stands there twice has two
-/// states, as in nginx; they are matched in order.
-fn build(
-    config: &config::Upstream,
-    addresses: &[Vec<SocketAddr>],
-    balance: &Arc<Balance>,
-    previous: Option<Arc<Group>>,
-) -> Arc<Group> {
-    let mut live: HashMap<SocketAddr, Vec<Arc<Live>>> = HashMap::new();
-    for endpoint in previous.iter().flat_map(|group| group.endpoints.iter().rev()) {
-        live.entry(endpoint.address).or_default().push(Arc::clone(&endpoint.live));
+/// What a group is built from, but for its addresses.
+struct Build<'a> {
+    config: &'a config::Upstream,
+    balance: &'a Arc<Balance>,
+    asks: Option<&'a Asks>,
+}
+
+impl Build<'_> {
+    /// A group over `addresses` that shares the live state of `previous`. An address that stands there twice has two
+    /// states, as in nginx; they are matched in order. New ones that `is_added` names start slowly.
+    fn group(
+        &self,
+        addresses: &[Vec<SocketAddr>],
+        previous: Option<Arc<Group>>,
+        is_added: impl Fn(&config::Endpoint) -> bool,
+    ) -> Arc<Group> {
+        let config = self.config;
+        let mut live: HashMap<SocketAddr, Vec<Arc<Live>>> = HashMap::new();
+        for endpoint in previous.iter().flat_map(|group| group.endpoints.iter().rev()) {
+            live.entry(endpoint.address).or_default().push(Arc::clone(&endpoint.live));
+        }
+        let mut entries: Vec<_> = (config.endpoints.iter().zip(addresses))
+            .flat_map(|(entry, known)| known.iter().map(move |address| (entry, *address)))
+            .collect();
+        if let Some(subset) = &config.subset {
+            subset::keep(subset, &mut entries);
+        }
+        let sticky = self.asks.and_then(Asks::sticky);
+        Group::new(config, &entries, self.balance, sticky, |entry, address| {
+            let carried = live.get_mut(&address).and_then(Vec::pop);
+            carried.unwrap_or_else(|| match config.slow_start.is_some() && is_added(entry) {
+                true => Arc::new(Live::added()),
+                false => Arc::new(Live::new()),
+            })
+        })
     }
-    let entries: Vec<_> = (config.endpoints.iter().zip(addresses))
-        .flat_map(|(entry, known)| known.iter().map(move |address| (entry, *address)))
-        .collect();
-    Group::new(config, &entries, balance, |address| live.get_mut(&address)?.pop())
 }

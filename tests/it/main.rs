@@ -24,6 +24,7 @@ mod limits;
 mod memory;
 mod metrics;
 mod overload;
+mod policies;
 mod redirects;
 mod reload;
 mod replies;

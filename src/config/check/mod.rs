@@ -2,6 +2,7 @@
 //!
 //! Every check goes on after a complaint. The [`Config`] that comes out is whole only if no complaint is an error.
 
+mod balance;
 mod headers;
 mod listener;
 mod names;
@@ -48,7 +49,7 @@ impl Checker<'_> {
     fn config(&mut self, file: &ConfigFile) -> Config {
         let mut upstream_names = Names::new("upstream", &file.upstream, self);
         let mut limit_names = Names::new("limit", &file.limit, self);
-        let upstreams = self.upstreams(&file.upstream);
+        let upstreams = self.upstreams(file);
         let limits = self.limits(&file.limit);
         let listeners = self.listeners(file);
         let sites = self.sites(file, &mut upstream_names, &mut limit_names);

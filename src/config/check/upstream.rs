@@ -4,22 +4,28 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 
 use super::Checker;
+use super::balance::subset;
 use crate::config::diagnostic::quote;
-use crate::config::file::{EndpointFile, RetryFile, TimeoutsFile, UpstreamFile};
+use crate::config::file::{ConfigFile, EndpointFile, RetryFile, TimeoutsFile};
 use crate::config::model::{Ejection, Endpoint, Retry, RetryBudget, RetryOn, Upstream, UpstreamTimeouts};
-use crate::config::read::{At, Many, Named};
+use crate::config::read::{At, Many};
 use crate::config::value::RetryCause;
 
 impl Checker<'_> {
-    pub(super) fn upstreams(&mut self, upstreams: &Named<UpstreamFile>) -> Vec<Upstream> {
-        let mut checked = Vec::with_capacity(upstreams.0.len());
-        for (name, file) in &upstreams.0 {
+    pub(super) fn upstreams(&mut self, config: &ConfigFile) -> Vec<Upstream> {
+        let mut checked = Vec::with_capacity(config.upstream.0.len());
+        for (name, file) in &config.upstream.0 {
             let Some(file) = file else { continue };
             let Some(endpoints) = &file.endpoints else { continue };
+            let endpoints = self.endpoints(name, endpoints);
             checked.push(Upstream {
                 name: name.as_str().into(),
-                policy: file.policy.value,
-                endpoints: self.endpoints(name, endpoints),
+                policy: self.policy(name, file),
+                slow_start: file.slow_start.as_ref().map(|time| time.0),
+                sticky: self.sticky(name, file.sticky.as_ref()),
+                locality: self.locality(config, file, &endpoints),
+                subset: subset(config, file),
+                endpoints,
                 ejection: Ejection {
                     max_fails: file.max_fails.0,
                     fail_timeout: file.fail_timeout.0,
@@ -54,6 +60,7 @@ impl Checker<'_> {
                 max_conns: file.max_conns.as_ref().and_then(|n| n.non_zero()),
                 backup: file.backup.0,
                 down: file.down.0,
+                zone: file.zone.as_ref().map(|zone| zone.0.clone()),
             });
         }
         let name = quote(upstream);

@@ -11,12 +11,14 @@ mod upstream;
 pub(crate) use limit::LimitFile;
 pub(crate) use listener::{HttpFile, Https, ListenerFile, TlsFile};
 pub(crate) use site::{Condition, CustomReplyFile, HeaderRulesFile, ReplyFile, RouteFile, SiteFile};
-pub(crate) use upstream::{EndpointFile, RetryFile, TimeoutsFile, UpstreamFile};
+#[cfg(test)]
+pub(crate) use upstream::HashFile;
+pub(crate) use upstream::{EndpointFile, RetryFile, StickyFile, TimeoutsFile, UpstreamFile};
 
 use super::model::{LogFormat, LogLevel, LogOutput};
 use super::read::{Many, Named, Switch};
 use super::table::table;
-use super::value::{Delay, ListenAddress, LogFormatName, Network, Number, Pattern, Workers};
+use super::value::{Delay, InstanceName, ListenAddress, LogFormatName, Name, Network, Number, Pattern, Workers};
 
 table! {
     /// The keys outside of every table. They stand above the first `[table]` of the file.
@@ -44,6 +46,12 @@ table! {
         /// Peers whose `X-Forwarded-For` and `X-Request-Id` are believed: the proxies in front of Tidegate. The client is
         /// the last address from the right that isn't one of them.
         trusted_proxies: Many<Network> = [],
+        /// Where this process runs, for upstreams with `prefer = "same-zone"`: such as `"${ZONE}"`.
+        zone: Name,
+        /// Tells this process from its like, for upstreams with a `subset`. Without it: the host's name. If its only digits
+        /// are a number at its end, as with the pods of a StatefulSet, the number alone counts, and the subsets are spread
+        /// most evenly.
+        instance: InstanceName,
         /// Addresses to listen on.
         listener: Many<ListenerFile> = [],
         /// Hosts and their routes.

@@ -1,9 +1,12 @@
 //! `[upstream.NAME]`
 
-use crate::config::model::Policy;
+use crate::config::model::{HashKey, SameSite};
 use crate::config::read::{Many, Switch};
 use crate::config::table::table;
-use crate::config::value::{ByteSize, EndpointAddress, Flag, HostHeader, Number, OffOr, RetryCause, Share, Timeout};
+use crate::config::value::{
+    ByteSize, CookieName, EndpointAddress, Factor, FilePath, Flag, HostHeader, Name, Number, OffOr, PolicyName,
+    Preference, RetryCause, SecretText, Share, Timeout,
+};
 
 table! {
     /// A named group of endpoints. What it counts (requests in flight, failures) is exact over all workers.
@@ -20,8 +23,28 @@ table! {
         /// is tried again.
         endpoints: Many<EndpointFile> = required,
         /// `"least_conn"`: the one with the fewest requests in flight for its weight, in turn among equals.
-        /// `"round_robin"`: all in turn, by weight.
-        policy: Policy = "least_conn",
+        /// `"round_robin"`: all in turn, by weight. `"random"`: of two drawn by weight, the one with fewer in flight.
+        /// `"least_time"`: the one that answers soonest, by its response times of late and its requests in flight.
+        /// `"hash"`: the same one for the same `hash.key`. `"ip_hash"`: the same one for the same network of clients
+        /// (IPv4: the /24).
+        policy: PolicyName = "least_conn",
+        /// What the policy `"hash"` goes by: a key, or a table.
+        hash: HashFile,
+        /// A cookie that leads a client back to the endpoint that it had, before the policy is asked: the cookie's name,
+        /// or a table.
+        sticky: StickyFile,
+        /// How long an endpoint's part of the requests grows before it is whole: after its return from an ejection, or
+        /// when a reload or name resolution adds it. Without effect on `"hash"`, `"ip_hash"` and `"random"`, as in nginx.
+        slow_start: Timeout,
+        /// `"same-zone"`: requests stay with the endpoints whose `zone` is Tidegate's own, the top-level `zone`.
+        prefer: Preference,
+        /// With `prefer`: all zones are used when fewer than this share of the zone's endpoints can be.
+        min_local: Share = "50%",
+        /// For many endpoints behind many instances of Tidegate: use only so many of the primary ones, chosen by the
+        /// top-level `instance` so that all instances together use each about equally often. One endpoint that joins or
+        /// leaves changes a subset by two at most. Backups are always used; the other primary ones never are, so keep the
+        /// subset large enough that some of it works.
+        subset: Number<1, 65_535>,
         /// Failures after which an endpoint gets no requests for `fail_timeout`. 0 is never.
         max_fails: Number<0, 1_000_000> = 1,
         /// How long an endpoint stays ejected; then one request tries it. Earlier failures are forgotten when a request
@@ -72,6 +95,58 @@ table! {
         backup: Flag = false,
         /// Never used: taken out by hand.
         down: Flag = false,
+        /// Where it stands, for the upstream's `prefer`.
+        zone: Name,
+    }
+}
+
+table! {
+    /// Consistent hashing: the key alone, or a table. Endpoints have 160 points on a ring for each unit of weight, where
+    /// nginx's `hash … consistent` has them, so that one endpoint more or less moves only its own part of the keys. What can't be used passes its keys on to the next on the ring. A request without the key goes by
+    /// `"least_conn"`.
+    ///
+    /// ```toml
+    /// [upstream.backend]
+    /// policy = "hash"
+    /// hash = { key = "header:X-Tenant", balance_factor = 1.25 }
+    /// endpoints = ["10.0.0.1:8080", "10.0.0.2:8080", "10.0.0.3:8080"]
+    /// ```
+    pub(crate) struct HashFile shorthand key {
+        /// `"client_ip"`, `"path"` (as sent, without the query), `"uri"` (with it), `"header:NAME"` or `"cookie:NAME"`.
+        key: HashKey = required,
+        /// Bounded load: an endpoint with this many times the average of requests in flight for its weight passes further
+        /// ones on to the next, so that a popular key can't drown its endpoint. Without it there is no bound.
+        balance_factor: Factor,
+    }
+}
+
+table! {
+    /// A sticky cookie: its name alone, or a table. Its value is a keyed digest (HMAC-SHA256) of the endpoint's address:
+    /// clients can neither read it nor make one up. A value that is none, or whose endpoint can't be used, is ignored:
+    /// the policy chooses, and the response sets the cookie anew. It is not set if it stays the same.
+    ///
+    /// ```toml
+    /// [upstream.backend.sticky]
+    /// cookie = "route"
+    /// secret_file = "/run/secrets/sticky"
+    /// ttl = "1h"
+    /// ```
+    pub(crate) struct StickyFile shorthand cookie {
+        /// The cookie's name.
+        cookie: CookieName = required,
+        /// The key of the digest, at least 16 bytes; the same on all instances that serve the same clients. Without it or
+        /// `secret_file` each process makes up its own, and its cookies end with it.
+        secret: SecretText,
+        /// A file that holds the secret; white space around it doesn't count.
+        secret_file: FilePath,
+        /// The cookie's `Max-Age`, from when it was set. Without it the cookie ends with the browser's session.
+        ttl: Timeout,
+        /// The cookie's `Secure`. Without it: if the request came over TLS.
+        secure: Flag,
+        /// The cookie's `HttpOnly`.
+        httponly: Flag = true,
+        /// The cookie's `SameSite`.
+        samesite: SameSite = "lax",
     }
 }
 

@@ -29,6 +29,7 @@ golden! {
     tls_listeners_certificates_and_redirects_need_each_other
     a_route_leads_to_exactly_one_place_and_is_reachable
     endpoints_that_never_serve_are_pointed_out
+    policies_have_what_they_go_by
     variables_must_be_set
 }
 

@@ -1,5 +1,6 @@
 //! The checked values. Whoever has a [`Config`] need not check again.
 
+mod balance;
 mod limit;
 mod listener;
 mod site;
@@ -12,10 +13,11 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use balance::{Hash, HashKey, Locality, Policy, SameSite, Secret, Sticky, Subset};
 pub use limit::{Limit, LimitKey, Rate};
 pub use listener::{HttpLimits, HttpsRedirect, Listener, Tls, TlsVersion};
 pub use site::{Action, CertificateFiles, CustomReply, HeaderMatch, HeaderRule, HostPattern, PathMatch, Route, Site};
-pub use upstream::{Ejection, Endpoint, Policy, Retry, RetryBudget, RetryOn, Upstream, UpstreamHost, UpstreamTimeouts};
+pub use upstream::{Ejection, Endpoint, Retry, RetryBudget, RetryOn, Upstream, UpstreamHost, UpstreamTimeouts};
 
 /// A whole checked configuration.
 #[derive(Clone, Debug, PartialEq)]

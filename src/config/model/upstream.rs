@@ -4,11 +4,19 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::balance::{Locality, Policy, Sticky, Subset};
+
 /// A named group of endpoints.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Upstream {
     pub name: Arc<str>,
     pub policy: Policy,
+    /// How long a returned or added endpoint takes to get its whole part of the requests. `None` is at once.
+    pub slow_start: Option<Duration>,
+    pub sticky: Option<Sticky>,
+    /// Prefers endpoints of one zone.
+    pub locality: Option<Locality>,
+    pub subset: Option<Subset>,
     pub endpoints: Vec<Endpoint>,
     pub ejection: Ejection,
     pub retry: Retry,
@@ -22,15 +30,6 @@ pub struct Upstream {
     /// Response head bounds. Defaults 32 KiB and 100 fields.
     pub max_head_bytes: usize,
     pub max_fields: usize,
-}
-
-/// How an endpoint is chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Policy {
-    /// nginx `least_conn`, over all workers.
-    LeastConn,
-    /// nginx's smooth weighted round robin, over all workers.
-    RoundRobin,
 }
 
 /// The Host field sent upstream.
@@ -56,6 +55,8 @@ pub struct Endpoint {
     pub backup: bool,
     /// Never used.
     pub down: bool,
+    /// Where it stands, for [`Upstream::locality`].
+    pub zone: Option<String>,
 }
 
 /// Passive ejection (nginx's max_fails and fail_timeout).

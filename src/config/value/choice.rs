@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::{Complaint, Text};
 use crate::config::diagnostic::{nearest, quote};
-use crate::config::model::{LogLevel, Policy, TlsVersion};
+use crate::config::model::{LogLevel, SameSite, TlsVersion};
 
 /// `choice!` maps words to the values of a type, one to one.
 macro_rules! choice {
@@ -25,6 +25,23 @@ macro_rules! choice {
             }
         }
     };
+}
+
+/// How an endpoint is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PolicyName {
+    LeastConn,
+    RoundRobin,
+    Random,
+    LeastTime,
+    Hash,
+    IpHash,
+}
+
+/// Which endpoints come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Preference {
+    SameZone,
 }
 
 /// Which bundle of security fields is set on responses.
@@ -52,7 +69,22 @@ pub(crate) enum LogFormatName {
     Json,
 }
 
-choice!(Policy, "a policy" { "least_conn" => Policy::LeastConn, "round_robin" => Policy::RoundRobin });
+choice!(PolicyName, "a policy" {
+    "least_conn" => PolicyName::LeastConn,
+    "round_robin" => PolicyName::RoundRobin,
+    "random" => PolicyName::Random,
+    "least_time" => PolicyName::LeastTime,
+    "hash" => PolicyName::Hash,
+    "ip_hash" => PolicyName::IpHash,
+});
+
+choice!(Preference, "a preference" { "same-zone" => Preference::SameZone });
+
+choice!(SameSite, "a value of SameSite" {
+    "lax" => SameSite::Lax,
+    "strict" => SameSite::Strict,
+    "none" => SameSite::None,
+});
 
 choice!(TlsVersion, "a TLS version" { "1.2" => TlsVersion::Tls12, "1.3" => TlsVersion::Tls13 });
 
@@ -85,7 +117,7 @@ choice!(RetryCause, "a cause for a retry" {
     "http_429" => RetryCause::Status(429),
 });
 
-fn unknown(text: &str, what: &str, words: &[&str]) -> Complaint {
+pub(super) fn unknown(text: &str, what: &str, words: &[&str]) -> Complaint {
     let complaint =
         Complaint::new(format!("{} is not {what}", quote(text))).label(format!("known are: {}", words.join(", ")));
     match nearest(text, words.iter().copied()) {
@@ -100,9 +132,9 @@ mod tests {
 
     #[test]
     fn an_unknown_word_gets_the_nearest_and_the_list() {
-        let complaint = Policy::parse("least_con").unwrap_err();
+        let complaint = PolicyName::parse("least_con").unwrap_err();
         assert_eq!(complaint.title, "\"least_con\" is not a policy");
-        assert_eq!(complaint.label, "known are: least_conn, round_robin");
+        assert_eq!(complaint.label, "known are: least_conn, round_robin, random, least_time, hash, ip_hash");
         assert_eq!(complaint.help.as_deref(), Some("did you mean \"least_conn\"?"));
     }
 }

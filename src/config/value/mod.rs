@@ -4,6 +4,7 @@
 //! string; places are the reader's concern.
 
 mod address;
+mod balance;
 mod choice;
 mod duration;
 mod field;
@@ -20,7 +21,8 @@ use super::diagnostic::quote;
 use super::schema::Definitions;
 
 pub(crate) use address::{EndpointAddress, HostHeader, ListenAddress, Network};
-pub(crate) use choice::{LogFormatName, RetryCause, SecurityHeaders};
+pub(crate) use balance::{CookieName, Factor, InstanceName, MIN_SECRET, SecretText};
+pub(crate) use choice::{LogFormatName, PolicyName, Preference, RetryCause, SecurityHeaders};
 pub(crate) use duration::{Delay, Timeout};
 pub(crate) use field::{ContentType, FieldName, FieldValue, RuleFieldName};
 pub(crate) use host::HostName;

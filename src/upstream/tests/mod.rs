@@ -2,15 +2,21 @@
 
 mod choice;
 mod ejection;
+mod hash;
+mod least_time;
 mod nginx_model;
 mod reload;
+mod simulation;
+mod slow_start;
+mod sticky;
 mod workers;
+mod zones;
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use super::seconds::epoch;
-use super::{InFlight, Tried, Upstream};
+use super::{Ask, InFlight, Tried, Upstream};
 use crate::config::{self, Policy};
 
 /// What the tests vary of a configured endpoint; its port is its place, from 1.
@@ -38,10 +44,15 @@ fn configured(policy: Policy, entries: &[Entry]) -> config::Upstream {
         max_conns: NonZeroU32::new(entry.max_conns),
         backup: entry.backup,
         down: entry.down,
+        zone: None,
     };
     config::Upstream {
         name: "backend".into(),
         policy,
+        slow_start: None,
+        sticky: None,
+        locality: None,
+        subset: None,
         endpoints: entries.iter().enumerate().map(endpoint).collect(),
         ejection: config::Ejection { max_fails: 1, fail_timeout: Duration::from_secs(10), min_available: 0.0 },
         retry: config::Retry {
@@ -85,6 +96,11 @@ fn with_ejection(entries: &[Entry], max_fails: u32, fail_timeout: u64, min_avail
 
 fn pick(upstream: &Upstream, second: f64) -> Option<InFlight> {
     upstream.pick(&Tried::new(), at(second))
+}
+
+/// Where a request goes that this was asked of; the attempt ends at once.
+fn place_for(upstream: &Upstream, ask: &Ask<'_>) -> u16 {
+    place(&upstream.pick_for(ask, &Tried::new(), at(0.0)).unwrap())
 }
 
 fn place(attempt: &InFlight) -> u16 {

@@ -203,7 +203,7 @@ proptest! {
 
     #[test]
     fn every_choice_is_the_one_that_nginx_makes(setup in setups(), steps in steps()) {
-        let ours = upstream(setup.policy, &setup.entries, |config| {
+        let ours = upstream(setup.policy.clone(), &setup.entries, |config| {
             config.ejection.max_fails = setup.max_fails;
             config.ejection.fail_timeout = Duration::from_secs(u64::from(setup.fail_timeout));
             config.ejection.min_available = 0.0;

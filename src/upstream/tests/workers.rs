@@ -75,3 +75,40 @@ fn only_one_of_all_workers_probes() {
         assert_eq!(probes.into_inner(), 1);
     }
 }
+
+#[test]
+fn the_bound_of_a_popular_key_holds_over_four_workers() {
+    let hash = config::Hash { key: config::HashKey::Path, balance_factor: Some(1.25) };
+    for _ in 0..20 {
+        let upstream = upstream(Policy::Hash(hash.clone()), &[PLAIN; 8], |_| {});
+        on_four_threads(|_| {
+            (0..500).for_each(|_| std::mem::forget(upstream.pick_for(&Ask::keyed(b"popular"), &Tried::new(), at(0.0))));
+        });
+        let loads: Vec<_> = upstream.endpoints().iter().map(|e| e.in_flight()).collect();
+        assert_eq!(loads.iter().sum::<u32>(), 2000);
+        assert!(loads.iter().all(|load| *load <= 313), "{loads:?}: 1.25 times 250, rounded up");
+    }
+}
+
+#[test]
+fn an_endpoint_that_nobody_has_measured_is_tried_by_one_of_all_workers() {
+    for _ in 0..20 {
+        let upstream = upstream(Policy::LeastTime, &[PLAIN; 4], |_| {});
+        (0..3).for_each(|at_place| upstream.endpoints()[at_place].note_time(Duration::from_millis(5), false, at(0.0)));
+        on_four_threads(|_| (0..200).for_each(|_| std::mem::forget(pick(&upstream, 0.0))));
+        assert_eq!(upstream.endpoints()[3].in_flight(), 1);
+    }
+}
+
+#[test]
+fn times_of_all_workers_count_together() {
+    let upstream = upstream(Policy::LeastTime, &[PLAIN; 2], |_| {});
+    upstream.endpoints()[1].note_time(Duration::from_millis(300), false, at(0.0));
+    on_four_threads(|thread| {
+        for took in 1..1000 {
+            upstream.endpoints()[0].note_time(Duration::from_micros(u64::from(took * (thread + 1))), false, at(0.0));
+        }
+    });
+    // The highest of them is 4 ms: lower than the other's.
+    assert_eq!(places(&upstream, 10), [1; 10]);
+}

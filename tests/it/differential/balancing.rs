@@ -164,3 +164,32 @@ fn an_endpoint_that_is_down_gets_nothing() {
         (bodies(&proxy, 6), a.connections_opened())
     });
 }
+
+#[test]
+fn a_key_leads_to_the_same_endpoint() {
+    let (a, b, c) = (Origin::named("a"), Origin::named("b"), Origin::named("c"));
+    let endpoints = [(a.address(), "weight=2", "weight = 2"), (b.address(), "", ""), (c.address(), "", "")];
+    let keys = |peer: Peer| -> String {
+        let toml = "policy = \"hash\"\nhash = \"uri\"";
+        let proxy = peer.start(Recipe::with_endpoints(&endpoints).policy("hash $request_uri consistent;", toml));
+        (0..100).map(|number| proxy.get(&format!("/item/{number}?page=1")).text()).collect()
+    };
+    assert_eq!(keys(Peer::Nginx), keys(Peer::Tidegate));
+}
+
+#[test]
+fn a_client_network_leads_to_the_same_endpoint() {
+    let (a, b, c) = (Origin::named("a"), Origin::named("b"), Origin::named("c"));
+    let endpoints =
+        [(a.address(), "weight=2", "weight = 2"), (b.address(), "", ""), (c.address(), "down", "down = true")];
+    let clients = |peer: Peer| -> String {
+        let recipe = Recipe::with_endpoints(&endpoints).policy("ip_hash;", "policy = \"ip_hash\"");
+        let recipe = recipe.server("set_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For;", "");
+        let proxy = peer.start(recipe.tide(|setup| setup.top("trusted_proxies = \"127.0.0.1\"")));
+        let at =
+            |client: String| proxy.send("GET", super::request("GET", &format!("X-Forwarded-For: {client}\r\n"))).text();
+        let ipv4 = (0..60).map(|number| at(format!("203.0.{number}.7")));
+        ipv4.chain((0..20).map(|number| at(format!("2001:db8::{number:x}")))).collect()
+    };
+    assert_eq!(clients(Peer::Nginx), clients(Peer::Tidegate));
+}

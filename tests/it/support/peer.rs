@@ -58,6 +58,12 @@ impl Recipe {
         self
     }
 
+    /// Another policy on both.
+    pub fn policy(mut self, nginx: &str, toml: &str) -> Self {
+        self.nginx = self.nginx.replace("/*policy*/", nginx);
+        self.tide(|s| s.upstream(toml))
+    }
+
     pub fn round_robin(mut self) -> Self {
         self.tidegate = self.tidegate.upstream("policy = \"round_robin\"");
         self

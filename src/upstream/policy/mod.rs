@@ -2,12 +2,64 @@
 //!
 //! nginx's algorithms, step by step, over state that all workers share. The caller holds the upstream's lock, so that
 //! only decrements of in-flight counts happen meanwhile. Pure otherwise: the attempt is marked by the caller.
+//!
+//! What most upstreams use is here. Everything else stands behind [`Special`], so that it costs them nothing.
+
+mod ip_hash;
+mod least_time;
+mod local;
+mod random;
+mod ring;
+mod slow_start;
+mod special;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
+use super::ask::Ask;
 use super::endpoint::{Endpoint, Live, Rules};
+use super::group::Balance;
 use super::tried::Tried;
+use crate::config;
+
+pub(super) use self::random::Dice;
+use self::special::Special;
+
+/// Whom a choice is made for, and when.
+pub(super) struct Request<'a> {
+    pub(super) ask: &'a Ask<'a>,
+    pub(super) tried: &'a Tried,
+    pub(super) now: Instant,
+    pub(super) balance: &'a Balance,
+}
+
+/// What decides among the peers of a group.
+pub(super) enum Choice {
+    LeastConn,
+    RoundRobin,
+    Special(Box<Special>),
+}
+
+impl Choice {
+    pub(super) fn new(config: &config::Upstream, peers: &[Peer]) -> Self {
+        let plain = config.slow_start.is_none() && config.locality.is_none() && config.sticky.is_none();
+        match config.policy {
+            config::Policy::LeastConn if plain => Self::LeastConn,
+            config::Policy::RoundRobin if plain => Self::RoundRobin,
+            _ => Self::Special(Box::new(Special::new(config, peers))),
+        }
+    }
+
+    #[inline]
+    pub(super) fn choose<'a>(&'a self, peers: &'a [Peer], request: &Request<'_>, second: u64) -> Option<&'a Peer> {
+        match self {
+            Self::LeastConn => least_conn(peers, request.tried, second),
+            Self::RoundRobin => round_robin(peers, request.tried, second),
+            Self::Special(special) => special.choose(peers, request, second),
+        }
+    }
+}
 
 /// What a scan reads of an endpoint, side by side with its neighbors.
 pub(super) struct Peer {
@@ -68,7 +120,7 @@ impl Peer {
 
 /// `ngx_http_upstream_get_least_conn_peer`: the lowest in_flight / weight; among equals, smooth round robin over just
 /// those. Without a tie no weight moves.
-pub(super) fn least_conn<'a>(peers: &'a [Peer], tried: &Tried, now: u64) -> Option<&'a Peer> {
+fn least_conn<'a>(peers: &'a [Peer], tried: &Tried, now: u64) -> Option<&'a Peer> {
     let mut best: Option<(usize, &Peer, Load)> = None;
     let mut tie = false;
     for (at, peer) in peers.iter().enumerate() {
@@ -96,7 +148,7 @@ pub(super) fn least_conn<'a>(peers: &'a [Peer], tried: &Tried, now: u64) -> Opti
 }
 
 /// `ngx_http_upstream_get_peer`: smooth weighted round robin over all that qualify.
-pub(super) fn round_robin<'a>(peers: &'a [Peer], tried: &Tried, now: u64) -> Option<&'a Peer> {
+fn round_robin<'a>(peers: &'a [Peer], tried: &Tried, now: u64) -> Option<&'a Peer> {
     smooth(peers.iter().filter(|peer| peer.qualifies(tried, now)))
 }
 
