@@ -107,7 +107,7 @@ fn a_connection_that_the_origin_closes_costs_one_request_and_is_opened_again() {
 #[test]
 fn a_close_that_was_announced_costs_nothing() {
     let origin = Origin::answering(Answer::with_fields(200, "Connection: close\r\n", "a").close());
-    let run = json(&origin, "-n 20 -c 2");
+    let run = json(&origin, "-n 20 -c 1");
     assert_eq!((&run["requests"], errors(&run), origin.connections_opened()), (&20.into(), vec![], 20));
 }
 
