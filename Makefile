@@ -13,10 +13,9 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 BINARY      = $(TARGET_DIR)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/tidegate
 
 # What `tidegate -V` and tidegate_build_info say of a release. Not set for dev builds, which would be made anew for it.
-ifeq ($(PROFILE),release)
-demo release: export TIDEGATE_COMMIT = $(or $(shell git rev-parse --short=12 HEAD 2>/dev/null),unknown)
-demo release: export TIDEGATE_RUSTC = $(shell rustc --version)
-endif
+RELEASES := release $(if $(filter release,$(PROFILE)),demo)
+$(RELEASES): export TIDEGATE_COMMIT = $(or $(shell git rev-parse --short=12 HEAD 2>/dev/null),unknown)
+$(RELEASES): export TIDEGATE_RUSTC = $(shell rustc --version)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test build release check lint fmt unit blocks budget micro bench image deny clean needs-build needs-test
