@@ -109,14 +109,16 @@ impl Tier {
 
     #[inline]
     fn choose(&self, request: &Request<'_>, second: u64) -> Option<InFlight> {
-        loop {
+        // Only the single endpoint of an older snapshot is entered without the lock, and may have filled up since: that
+        // many times at most.
+        for _ in 0..=self.peers.len() {
             let peer = self.choice.choose(&self.peers, request, second)?;
             let probe = peer.note_pick(second);
-            // Only the single endpoint of an older snapshot is entered without the lock, and may have filled up since.
             if let Some(attempt) = InFlight::start(&peer.endpoint, probe) {
                 return Some(attempt);
             }
         }
+        None
     }
 }
 
