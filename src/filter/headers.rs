@@ -50,13 +50,13 @@ impl HeaderRules {
         Self::of(names)
     }
 
-    /// Whether no message is changed.
     /// The rules of nowhere: nothing is dropped, nothing added.
     pub fn none() -> &'static Self {
         static NONE: LazyLock<HeaderRules> = LazyLock::new(HeaderRules::default);
         &NONE
     }
 
+    /// Whether no message is changed.
     pub fn is_empty(&self) -> bool {
         self.dropped == FieldSet::default()
             && self.dropped_others.is_empty()
