@@ -8,6 +8,7 @@ use std::time::Instant;
 use divan::{Bencher, black_box};
 use tidegate::config::Config;
 use tidegate::config::load::load_str;
+use tidegate::config::machine::Nowhere;
 use tidegate::http::http1::BodyLength;
 use tidegate::metrics::Metrics;
 use tidegate::proxy::context::{ConnectionFacts, RequestContext};
@@ -20,7 +21,9 @@ use crate::head::{SMALL_REQUEST, request};
 
 /// The guide's features: a limit, security headers, two endpoints by least connections.
 pub(crate) fn config() -> Config {
-    load_str("budget/tidegate.toml", include_str!("../budget/tidegate.toml")).unwrap_or_else(|e| panic!("{e}")).config
+    load_str("budget/tidegate.toml", include_str!("../budget/tidegate.toml"), &Nowhere)
+        .unwrap_or_else(|e| panic!("{e}"))
+        .config
 }
 
 #[divan::bench]

@@ -1,38 +1,13 @@
 //! `tidegate check`: every error of a file in one go, or what serving it would take.
 
-use std::time::SystemTime;
-
 use super::config_path::ConfigPath;
 use super::{FAILED, text};
 use crate::config::{self, Action, Config};
-use crate::tls::SiteCertificates;
 
-/// Prints `ok` with a summary, or every error: of the file, or, if it has none, of the certificates that it names.
+/// Prints `ok` with a summary, or every error of the file and of what it names.
 pub(super) fn check(config: &ConfigPath) -> u8 {
     let Some(loaded) = config.load() else { return FAILED };
-    if !certificates_load(&loaded.config) {
-        return FAILED;
-    }
     text::print(format!("ok: {}\n{}", config.path().display(), summarize(&loaded.config)).as_bytes())
-}
-
-/// Loads every certificate, and says what is wrong with any.
-fn certificates_load(config: &Config) -> bool {
-    let mut sound = true;
-    for site in &config.sites {
-        match SiteCertificates::load(site) {
-            Ok(certificates) => {
-                for (file, warning) in certificates.warnings(SystemTime::now()) {
-                    eprintln!("warning: {file} {warning}");
-                }
-            }
-            Err(errors) => {
-                sound = false;
-                errors.iter().for_each(|error| eprintln!("error: {error}"));
-            }
-        }
-    }
-    sound
 }
 
 /// What the file sets up, a line a kind, and the memory it may take at worst.

@@ -3,7 +3,9 @@
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
+use crate::config::Diagnostics;
 use crate::config::load::{self, Loaded};
+use crate::server::ThisMachine;
 
 /// Where Tidegate looks when nothing names a file.
 pub(super) const DEFAULT_PATH: &str = "/etc/tidegate/tidegate.toml";
@@ -30,19 +32,20 @@ impl ConfigPath {
 
     /// Reads and checks the file. Warnings go to stderr; so does every error, and then there is nothing to go on with.
     pub(super) fn load(&self) -> Option<Loaded> {
-        match load::load(&self.path) {
-            Ok(loaded) => {
-                if !loaded.warnings.is_empty() {
-                    eprintln!("{}", loaded.warnings.render(color()).trim_end());
-                }
-                Some(loaded)
-            }
-            Err(errors) => {
-                eprintln!("{}", errors.render(color()).trim_end());
-                None
-            }
-        }
+        tell(load::load(&self.path, &ThisMachine))
     }
+}
+
+/// Writes warnings or errors to stderr, and gives what is without errors.
+pub(super) fn tell(outcome: Result<Loaded, Diagnostics>) -> Option<Loaded> {
+    let (complaints, loaded) = match outcome {
+        Ok(loaded) => (loaded.warnings.clone(), Some(loaded)),
+        Err(errors) => (errors, None),
+    };
+    if !complaints.is_empty() {
+        eprintln!("{}", complaints.render(color()).trim_end());
+    }
+    loaded
 }
 
 /// Whether stderr is a terminal whose user has nothing against color (no-color.org).

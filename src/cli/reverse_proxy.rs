@@ -46,13 +46,8 @@ pub(super) struct ReverseProxy {
 impl ReverseProxy {
     pub(super) fn perform(self) -> u8 {
         let file = self.configuration();
-        let loaded = match load::load_str("command line", &file) {
-            Ok(loaded) => loaded,
-            Err(errors) => {
-                eprintln!("{}", errors.render(config_path::color()).trim_end());
-                return CONFIG;
-            }
-        };
+        let outcome = load::load_str("command line", &file, &server::ThisMachine);
+        let Some(loaded) = config_path::tell(outcome) else { return CONFIG };
         if self.print {
             return text::print(file.as_bytes());
         }
@@ -109,6 +104,7 @@ fn quote(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use crate::config::machine::Nowhere;
     use clap::Parser;
 
     use super::*;
@@ -127,7 +123,7 @@ mod tests {
     #[test]
     fn the_shortest_form_forwards_everything_to_the_backend() {
         let file = parse("x --from :8080 --to :3000").configuration();
-        let config = load::load_str("command line", &file).unwrap().config;
+        let config = load::load_str("command line", &file, &Nowhere).unwrap().config;
         assert_eq!(config.listeners[0].address, "0.0.0.0:8080".parse().unwrap());
         assert_eq!(config.upstreams[0].endpoints[0].address, "127.0.0.1:3000");
         assert_eq!(config.upstreams[0].policy, Policy::LeastConn);
@@ -140,7 +136,7 @@ mod tests {
         let flags = "x --to http://a.example:1/ --to b.example:2 --policy round_robin --limit 300/m --burst 7 \
                      --metrics 127.0.0.1:9900 --access-log";
         let file = parse(flags).configuration();
-        let config = load::load_str("command line", &file).unwrap().config;
+        let config = load::load_str("command line", &file, &Nowhere).unwrap().config;
         let endpoints: Vec<&str> = config.upstreams[0].endpoints.iter().map(|e| e.address.as_str()).collect();
         assert_eq!(endpoints, ["a.example:1", "b.example:2"]);
         assert_eq!(config.upstreams[0].policy, Policy::RoundRobin);

@@ -229,6 +229,7 @@ impl Default for Log {
 #[cfg(test)]
 mod tests {
     use super::super::load::load_str;
+    use super::super::machine::Nowhere;
     use super::*;
 
     #[test]
@@ -263,7 +264,7 @@ mod tests {
             burst = 20
             [metrics]
         "#;
-        let loaded = load_str("t.toml", text).unwrap_or_else(|e| panic!("{e}"));
+        let loaded = load_str("t.toml", text, &Nowhere).unwrap_or_else(|e| panic!("{e}"));
         let certificate = CertificateFiles { chain: "/c.pem".into(), key: "/k.pem".into() };
         let hello = Route::exact("/x", Action::reply(200, "hello")).with_limits([0]);
         let built = Config {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 
 use super::load::{load_str, load_with};
+use super::machine::Nowhere;
 use super::model::{Action, Config, HeaderRule, HttpsRedirect, PathMatch, Policy};
 use super::read::{Read, Reader};
 use super::schema::{json_schema, schema};
@@ -23,7 +24,7 @@ fn examples() -> Vec<PathBuf> {
 }
 
 fn load(path: &Path) -> Config {
-    let loaded = load_with(path, &|_| None).unwrap_or_else(|errors| panic!("{errors}"));
+    let loaded = load_with(path, &Nowhere, &|_| None).unwrap_or_else(|errors| panic!("{errors}"));
     assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
     loaded.config
 }
@@ -76,7 +77,7 @@ fn what_an_example_shows_as_a_default_is_one() {
         [upstream.app]
         endpoints = "app:3000"
     "#;
-    assert_eq!(config, load_str("t.toml", without).unwrap().config);
+    assert_eq!(config, load_str("t.toml", without, &Nowhere).unwrap().config);
 }
 
 /// The keys that an example file shows, as "table.key" of the schema's definitions, are nearly all there are.
@@ -136,7 +137,7 @@ proptest! {
 
     #[test]
     fn no_text_makes_the_loader_panic(text in "\\PC*") {
-        let _ = load_str("t.toml", &text).map_err(|errors| errors.render(true));
+        let _ = load_str("t.toml", &text, &Nowhere).map_err(|errors| errors.render(true));
     }
 
     #[test]
@@ -154,7 +155,7 @@ proptest! {
         let start = text.floor_char_boundary(at.index(text.len()));
         let end = text.ceil_char_boundary((start + length).min(text.len()));
         text.replace_range(start..end, put);
-        let drawn = match load_str(&path.to_string_lossy(), &text) {
+        let drawn = match load_str(&path.to_string_lossy(), &text, &Nowhere) {
             Ok(loaded) => loaded.warnings.render(false),
             Err(errors) => errors.render(false),
         };

@@ -12,6 +12,7 @@ use super::check;
 use super::diagnostic::{Diagnostic, Diagnostics, Place, Source, nearest, quote};
 use super::file::ConfigFile;
 use super::include::{self, Found};
+use super::machine::Machine;
 use super::model::Config;
 use super::read::{At, Read, Reader};
 use super::value::Pattern;
@@ -28,20 +29,24 @@ pub struct Loaded {
     pub files: Vec<PathBuf>,
 }
 
-/// Loads a file, with `${VARIABLES}` from the process's environment.
+/// Loads a file for a machine, with `${VARIABLES}` from the process's environment.
 ///
 /// # Errors
 /// Every complaint, warnings included, if one of them is an error.
-pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
-    load_with(path, &|name| std::env::var_os(name))
+pub fn load(path: &Path, machine: &dyn Machine) -> Result<Loaded, Diagnostics> {
+    load_with(path, machine, &|name| std::env::var_os(name))
 }
 
 /// [`load`] with the variables handed in.
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_with(path: &Path, environment: &dyn Fn(&str) -> Option<OsString>) -> Result<Loaded, Diagnostics> {
-    let mut loading = Loading::new(environment);
+pub fn load_with(
+    path: &Path,
+    machine: &dyn Machine,
+    environment: &dyn Fn(&str) -> Option<OsString>,
+) -> Result<Loaded, Diagnostics> {
+    let mut loading = Loading::new(machine, environment);
     match read_text(path, MAX_FILE) {
         Ok(text) => loading.main(path, text),
         Err(why) => Err(Diagnostics::new(Vec::new(), vec![unreadable(path, why)])),
@@ -53,11 +58,12 @@ pub fn load_with(path: &Path, environment: &dyn Fn(&str) -> Option<OsString>) ->
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_str(name: &str, text: &str) -> Result<Loaded, Diagnostics> {
-    Loading::new(&|name| std::env::var_os(name)).main(Path::new(name), text.to_owned())
+pub fn load_str(name: &str, text: &str, machine: &dyn Machine) -> Result<Loaded, Diagnostics> {
+    Loading::new(machine, &|name| std::env::var_os(name)).main(Path::new(name), text.to_owned())
 }
 
 struct Loading<'a> {
+    machine: &'a dyn Machine,
     environment: &'a Environment<'a>,
     sources: Vec<Source>,
     /// The same files without symbolic links, so that a circle is seen.
@@ -68,8 +74,15 @@ struct Loading<'a> {
 }
 
 impl<'a> Loading<'a> {
-    fn new(environment: &'a Environment<'a>) -> Self {
-        Self { environment, sources: Vec::new(), canonical: Vec::new(), complaints: Vec::new(), incomplete: false }
+    fn new(machine: &'a dyn Machine, environment: &'a Environment<'a>) -> Self {
+        Self {
+            machine,
+            environment,
+            sources: Vec::new(),
+            canonical: Vec::new(),
+            complaints: Vec::new(),
+            incomplete: false,
+        }
     }
 
     fn main(&mut self, path: &Path, text: String) -> Result<Loaded, Diagnostics> {
@@ -81,7 +94,8 @@ impl<'a> Loading<'a> {
                 files.push(path.to_owned());
                 read_bytes(path, MAX_BODY)
             };
-            config = Some(check::check(&file, &self.sources, &mut read_body, &mut self.complaints));
+            let outside = check::Outside { machine: self.machine, read_body: &mut read_body };
+            config = Some(check::check(&file, &self.sources, outside, &mut self.complaints));
         }
         let warnings = Diagnostics::new(std::mem::take(&mut self.sources), std::mem::take(&mut self.complaints));
         match config {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::load::{Loaded, load, load_with};
+use super::machine::Nowhere;
 use super::model::Action;
 use super::{Diagnostics, LogOutput};
 
@@ -28,7 +29,7 @@ impl Folder {
     }
 
     fn load(&self) -> Result<Loaded, Diagnostics> {
-        load(&self.path("main.toml"))
+        load(&self.path("main.toml"), &Nowhere)
     }
 }
 
@@ -132,10 +133,10 @@ fn files_that_can_not_be_read_say_why() {
         ("latin1.toml", "it is not UTF-8 (line 2)"),
         ("huge.toml", "it is larger than 16 MiB"),
     ] {
-        let errors = load(&folder.path(name)).unwrap_err();
+        let errors = load(&folder.path(name), &Nowhere).unwrap_err();
         assert!(told(&errors)[0].ends_with(&format!("({why})")), "{errors}");
     }
-    let errors = load(Path::new("/dev/zero")).unwrap_err();
+    let errors = load(Path::new("/dev/zero"), &Nowhere).unwrap_err();
     assert_eq!(told(&errors), ["can't read \"/dev/zero\" (it is not a regular file)"]);
 }
 
@@ -163,7 +164,7 @@ fn variables_reach_numbers_flags_and_addresses() {
         "PORT" => Some("8080".into()),
         _ => None,
     };
-    let config = load_with(&folder.path("main.toml"), &variables).unwrap_or_else(|e| panic!("{e}")).config;
+    let config = load_with(&folder.path("main.toml"), &Nowhere, &variables).unwrap_or_else(|e| panic!("{e}")).config;
     assert_eq!(config.max_connections, 77);
     assert_eq!(config.listeners[0].address.to_string(), "0.0.0.0:8080");
     assert!(config.listeners[0].h2c);
@@ -177,7 +178,7 @@ fn ten_thousand_routes_load_quickly() {
         text.push_str(&format!("[[site.route]]\npath = \"/{n}\"\nupstream = \"app\"\n"));
     }
     let started = std::time::Instant::now();
-    let loaded = super::load::load_str("t.toml", &text).unwrap_or_else(|e| panic!("{e}"));
+    let loaded = super::load::load_str("t.toml", &text, &Nowhere).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(loaded.config.sites[0].routes.len(), 10_000);
     assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
 }

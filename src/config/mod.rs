@@ -10,6 +10,7 @@
 pub mod build;
 pub mod diagnostic;
 pub mod load;
+pub mod machine;
 pub mod memory;
 pub mod model;
 pub mod schema;

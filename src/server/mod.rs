@@ -5,6 +5,7 @@
 //! clear line and an exit code.
 
 mod instance;
+mod machine;
 mod reload;
 mod resources;
 mod services;
@@ -18,6 +19,7 @@ use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server};
 
 pub use instance::{Instance, StartError};
+pub use machine::ThisMachine;
 
 use self::services::{Control, DataPlane};
 use self::signals::Signals;

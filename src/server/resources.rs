@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use rustls::ServerConfig;
 
@@ -85,23 +85,17 @@ pub(super) fn live_endpoints(snapshot: &Snapshot) -> Vec<EndpointSample> {
     samples
 }
 
-/// Loads the certificates of all sites and warns of what clients may dislike.
+/// Loads the certificates of all sites.
 ///
 /// # Errors
 /// Every fault of every file, a line each.
 pub(super) fn load_certificates(config: &Config) -> Result<Vec<tls::SiteCertificates>, StartError> {
-    let now = SystemTime::now();
     let mut faults = Vec::new();
     let mut sites = Vec::new();
     for site in &config.sites {
         match tls::SiteCertificates::load(site) {
-            Ok(certificates) => {
-                for (file, warning) in certificates.warnings(now) {
-                    tracing::warn!("{file}: {warning}");
-                }
-                sites.push(certificates);
-            }
-            Err(errors) => faults.extend(errors.iter().map(ToString::to_string)),
+            Ok(certificates) => sites.push(certificates),
+            Err(errors) => faults.extend(errors.iter().map(|(_, error)| error.to_string())),
         }
     }
     if !faults.is_empty() {

@@ -8,7 +8,7 @@ use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{JoinError, JoinHandle};
 
-use super::Instance;
+use super::{Instance, ThisMachine};
 use crate::config;
 
 /// TERM and QUIT drain, a second one ends at once; INT ends at once; HUP reloads; USR1 reopens logs; WINCH means nothing.
@@ -73,7 +73,7 @@ impl Signals {
             return None;
         };
         let instance = Arc::clone(&self.instance);
-        Some(tokio::task::spawn_blocking(move || match config::load::load(&source) {
+        Some(tokio::task::spawn_blocking(move || match config::load::load(&source, &ThisMachine) {
             Ok(loaded) => {
                 for line in loaded.warnings.render(false).lines() {
                     tracing::warn!("{line}");

@@ -60,22 +60,40 @@ pub enum CertificateError {
     NotFirst { chain: PathBuf, place: usize },
 }
 
+impl CertificateError {
+    /// The file to look at first.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Unreadable { path, .. }
+            | Self::TooLarge { path }
+            | Self::Pem { path, .. }
+            | Self::NoCertificate { path, .. }
+            | Self::BadCertificate { path, .. }
+            | Self::NoKey { path, .. }
+            | Self::EncryptedKey { path, .. }
+            | Self::BadKey { path, .. }
+            | Self::WeakKey { path, .. }
+            | Self::KeyMismatch { key: path, .. }
+            | Self::NotFirst { chain: path, .. } => path,
+        }
+    }
+}
+
 /// Reads and checks a certificate and its key. What clients may dislike but the server can use is a warning, not an
 /// error: see [`LoadedCertificate::warnings`].
-pub fn load(files: &CertificateFiles) -> Result<LoadedCertificate, CertificateError> {
-    let (chain_text, _) = read(&files.chain)?;
-    let (chain, facts) = parse_chain(&files.chain, &chain_text)?;
-    if let Some(bits) = facts.rsa_bits.filter(|&bits| bits < MIN_RSA_BITS) {
-        return Err(CertificateError::WeakKey { path: files.chain.clone(), bits });
-    }
+///
+/// # Errors
+/// One for each of the two files, or that they don't belong together.
+pub fn load(files: &CertificateFiles) -> Result<LoadedCertificate, Vec<CertificateError>> {
+    let ((chain, facts), (key, mode)) = match (load_chain(&files.chain), load_key(&files.key)) {
+        (Ok(chain), Ok(key)) => (chain, key),
+        (chain, key) => return Err(chain.err().into_iter().chain(key.err()).collect()),
+    };
+    check_match(files, &chain, &key).map_err(|error| vec![error])?;
     let mut warnings = facts.warnings(&chain);
-
-    let (key_text, mode) = read(&files.key)?;
-    let key = parse_key(&files.key, &key_text)?;
     if mode & OTHERS_READ != 0 {
         warnings.push(CertificateWarning::KeyReadableByOthers { mode: mode & 0o7777 });
     }
-    check_match(files, &chain, &key)?;
 
     Ok(LoadedCertificate {
         origin: files.chain.display().to_string().into(),
@@ -105,6 +123,22 @@ impl LoadedCertificate {
     pub fn covers(&self, host: &HostPattern) -> bool {
         covers_pattern(&self.names, host)
     }
+}
+
+/// A chain, and what its first certificate says of itself.
+fn load_chain(path: &Path) -> Result<(Vec<CertificateDer<'static>>, Facts), CertificateError> {
+    let (text, _) = read(path)?;
+    let (chain, facts) = parse_chain(path, &text)?;
+    match facts.rsa_bits.filter(|&bits| bits < MIN_RSA_BITS) {
+        Some(bits) => Err(CertificateError::WeakKey { path: path.into(), bits }),
+        None => Ok((chain, facts)),
+    }
+}
+
+/// A key, and the mode of its file.
+fn load_key(path: &Path) -> Result<(Arc<dyn SigningKey>, u32), CertificateError> {
+    let (text, mode) = read(path)?;
+    Ok((parse_key(path, &text)?, mode))
 }
 
 /// The text of a file, and its mode.

@@ -19,35 +19,39 @@ pub struct SiteCertificates {
 }
 
 impl SiteCertificates {
-    /// Loads all certificates of a site, or tells every error.
-    pub fn load(site: &Site) -> Result<Self, Vec<CertificateError>> {
-        let (loaded, errors): (Vec<_>, Vec<_>) = site.certificates.iter().map(load).partition(Result::is_ok);
-        if !errors.is_empty() {
-            return Err(errors.into_iter().filter_map(Result::err).collect());
+    /// Loads all certificates of a site.
+    ///
+    /// # Errors
+    /// Every error, each with the certificate's index in [`Site::certificates`].
+    pub fn load(site: &Site) -> Result<Self, Vec<(usize, CertificateError)>> {
+        let mut certificates = Vec::with_capacity(site.certificates.len());
+        let mut errors = Vec::new();
+        for (index, files) in site.certificates.iter().enumerate() {
+            match load(files) {
+                Ok(certificate) => certificates.push(certificate),
+                Err(faults) => errors.extend(faults.into_iter().map(|fault| (index, fault))),
+            }
         }
-        Ok(Self {
-            site: Arc::clone(&site.name),
-            hosts: site.hosts.clone(),
-            default: site.default,
-            certificates: loaded.into_iter().flatten().collect(),
-        })
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        Ok(Self { site: Arc::clone(&site.name), hosts: site.hosts.clone(), default: site.default, certificates })
     }
 
-    /// What clients may dislike at `now`: the certificate's [origin](LoadedCertificate::origin), and why. A host that
-    /// no certificate covers is charged to the first.
-    pub fn warnings(&self, now: SystemTime) -> Vec<(Arc<str>, CertificateWarning)> {
-        let own =
-            self.certificates.iter().flat_map(|c| c.warnings(now).into_iter().map(|w| (Arc::clone(&c.origin), w)));
-        let bare = self.hosts.iter().filter(|host| !self.certificates.iter().any(|c| c.covers(host)));
-        let uncovered = self.certificates.first().into_iter().flat_map(|c| {
-            bare.clone().map(|host| {
-                let host = match host {
-                    HostPattern::Exact(host) => host.clone(),
-                    HostPattern::LeadingWildcard(suffix) => format!("*{suffix}"),
-                    HostPattern::TrailingWildcard(prefix) => format!("{prefix}*"),
-                };
-                (Arc::clone(&c.origin), CertificateWarning::HostNotCovered { host })
-            })
+    /// What clients may dislike at `now`: a certificate's index, and why. A host that no certificate covers is charged
+    /// to the first.
+    pub fn warnings(&self, now: SystemTime) -> Vec<(usize, CertificateWarning)> {
+        let certificates = self.certificates.iter().enumerate();
+        let own = certificates.flat_map(|(index, c)| c.warnings(now).into_iter().map(move |w| (index, w)));
+        let served = !self.certificates.is_empty();
+        let bare = self.hosts.iter().filter(|host| served && !self.certificates.iter().any(|c| c.covers(host)));
+        let uncovered = bare.map(|host| {
+            let host = match host {
+                HostPattern::Exact(host) => host.clone(),
+                HostPattern::LeadingWildcard(suffix) => format!("*{suffix}"),
+                HostPattern::TrailingWildcard(prefix) => format!("{prefix}*"),
+            };
+            (0, CertificateWarning::HostNotCovered { host })
         });
         own.chain(uncovered).collect()
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    Answer, Binary, Ended, Gate, Latch, Origin, Setup, eventually, get, program, refusing_address, run,
+    Answer, Binary, Certificate, Ended, Gate, Latch, Origin, Setup, eventually, get, program, refusing_address, run,
 };
 
 fn holding() -> (Origin, Latch) {
@@ -156,6 +156,26 @@ fn a_certificate_that_cannot_be_read_is_told_with_its_path() {
     let mut binary = Binary::spawn(&setup, |c| c);
     assert_eq!(binary.ended(), Ended::Code(78));
     assert!(binary.stderr().contains("/nowhere/cert.pem"), "{}", binary.stderr());
+}
+
+#[test]
+fn faults_of_named_files_are_told_with_all_others_where_the_files_are_named() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let file = directory.path().join("tidegate.toml");
+    let text = "[[listener]]\naddress = \"127.0.0.1:0\"\ntls = true\n[access_log]\noutput = \"missing/access.log\"\n\
+                [[site]]\nhosts = \"a.test\"\ncertificate = { chain = \"cert.cert.pem\", key = \"/nowhere/key.pem\" }\n\
+                [[site.route]]\npath = \"/\"\nupstream = \"nobody\"\n";
+    fs::write(&file, text).unwrap();
+    Certificate::make(directory.path(), "cert", &["a.test"]);
+
+    for verb in ["check", "run"] {
+        let ran = std::process::Command::new(program()).args([verb, "-c", file.to_str().unwrap()]).output().unwrap();
+        let said = String::from_utf8(ran.stderr).unwrap();
+        for place in ["tidegate.toml:5:10", "tidegate.toml:8:48", "tidegate.toml:11:12"] {
+            assert!(said.contains(place), "{verb} doesn't tell {place}:\n{said}");
+        }
+        assert!(said.contains("/nowhere/key.pem: No such file"), "{said}");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use std::{env, fs};
 
 use tidegate::config::load::load_str;
+use tidegate::config::machine::Nowhere;
 use tidegate::config::worst_case_memory;
 use tidegate::filter::limit::{LimitInput, Limiter, Verdict, take};
 use tidegate::http::head::Fields;
@@ -37,7 +38,7 @@ fn fill_a_limiter() {
          [[site.route]]\npath = \"/\"\nupstream = \"u\"\nlimit = \"l\"\n[upstream.u]\nendpoints = [\"127.0.0.1:1\"]\n\
          [limit.l]\nkey = \"client_ip\"\nrate = \"1/h\"\nmax_keys = {KEYS}\n"
     );
-    let config = load_str("test.toml", &toml).unwrap_or_else(|e| panic!("{e}")).config;
+    let config = load_str("test.toml", &toml, &Nowhere).unwrap_or_else(|e| panic!("{e}")).config;
     let shares = worst_case_memory(&config).shares;
     let said = shares.iter().find(|share| share.what.starts_with("limit l:")).unwrap().bytes;
 

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::{Backend, Demo};
 use crate::config::load::{self, Loaded};
+use crate::server::ThisMachine;
 use crate::tls;
 
 /// The demo's directory: configuration, certificate and key. Dropping it removes it.
@@ -34,7 +35,9 @@ impl Setup {
     }
 
     pub(super) fn load(&self) -> anyhow::Result<Loaded> {
-        load::load(&self.file()).map_err(|errors| anyhow!("{}", errors.render(false))).context("the demo's own file")
+        load::load(&self.file(), &ThisMachine)
+            .map_err(|errors| anyhow!("{}", errors.render(false)))
+            .context("the demo's own file")
     }
 
     /// What is running, and five lines to try, as one block of text.

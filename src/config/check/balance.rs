@@ -94,7 +94,7 @@ impl Checker<'_> {
             (None, Some(file)) => {
                 let path = self.resolve(&file.0, file.place);
                 let shown = quote(&path.to_string_lossy());
-                match (self.read_body)(&path) {
+                match (self.outside.read_body)(&path) {
                     Ok(bytes) if bytes.trim_ascii().len() < MIN_SECRET => {
                         let label = format!("at least {MIN_SECRET} bytes");
                         self.error(format!("the secret in {shown} is too short"), file.place, label)

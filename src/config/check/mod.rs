@@ -17,18 +17,23 @@ pub(super) use headers::{GUIDE, STRICT};
 use names::Names;
 
 use super::diagnostic::{Diagnostic, Place, Severity, Source, quote};
-use super::file::{ConfigFile, LimitFile};
+use super::file::{AccessLogFile, ConfigFile, LimitFile};
+use super::machine::Machine;
 use super::model::{AccessLog, Config, Limit, Log, LogOutput, Metrics};
 use super::read::{At, Named};
 use super::value::{ByteSize, FilePath, LogFormatName, Words};
 
-/// Reads a file that a body stands in.
-pub(super) type ReadBody<'a> = dyn FnMut(&Path) -> Result<Vec<u8>, String> + 'a;
+/// What the checks ask of the world outside of the configuration.
+pub(super) struct Outside<'a> {
+    pub(super) machine: &'a dyn Machine,
+    /// Reads a file that a body stands in.
+    pub(super) read_body: &'a mut (dyn FnMut(&Path) -> Result<Vec<u8>, String> + 'a),
+}
 
 /// What the checks share.
 pub(super) struct Checker<'a> {
     sources: &'a [Source],
-    read_body: &'a mut ReadBody<'a>,
+    outside: Outside<'a>,
     complaints: Vec<Diagnostic>,
 }
 
@@ -36,10 +41,10 @@ pub(super) struct Checker<'a> {
 pub(super) fn check<'a>(
     file: &ConfigFile,
     sources: &'a [Source],
-    read_body: &'a mut ReadBody<'a>,
+    outside: Outside<'a>,
     complaints: &mut Vec<Diagnostic>,
 ) -> Config {
-    let mut checker = Checker { sources, read_body, complaints: std::mem::take(complaints) };
+    let mut checker = Checker { sources, outside, complaints: std::mem::take(complaints) };
     let config = checker.config(file);
     *complaints = checker.complaints;
     config
@@ -72,15 +77,24 @@ impl Checker<'_> {
             upstreams,
             limits,
             metrics: file.metrics.0.as_ref().map(|m| Metrics { address: m.address.0 }),
-            access_log: file.access_log.0.as_ref().map(|log| AccessLog {
-                output: match &*log.output {
-                    LogOutput::File(path) => LogOutput::File(self.resolve(path, log.output.place)),
-                    stream => stream.clone(),
-                },
-                format: log.format.value.clone(),
-            }),
+            access_log: file.access_log.0.as_ref().map(|log| self.access_log(log)),
             log: Log { level: *file.log.level, json: *file.log.format == LogFormatName::Json },
         }
+    }
+
+    fn access_log(&mut self, file: &AccessLogFile) -> AccessLog {
+        let place = file.output.place;
+        let output = match &*file.output {
+            LogOutput::File(path) => {
+                let path = self.resolve(path, place);
+                if let Err(why) = self.outside.machine.log_file(&path) {
+                    self.error(format!("can't write {}", quote(&path.to_string_lossy())), place, why);
+                }
+                LogOutput::File(path)
+            }
+            stream => stream.clone(),
+        };
+        AccessLog { output, format: file.format.value.clone() }
     }
 
     fn limits(&mut self, limits: &Named<LimitFile>) -> Vec<Limit> {
@@ -146,7 +160,7 @@ impl Checker<'_> {
             }
             (None, Some(file)) => {
                 let path = self.resolve(&file.0, file.place);
-                match (self.read_body)(&path) {
+                match (self.outside.read_body)(&path) {
                     Ok(bytes) => Some(bytes),
                     Err(why) => {
                         self.error(format!("can't read {}", quote(&path.to_string_lossy())), file.place, why);

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::{Checker, Names, headers, listener};
-use crate::config::diagnostic::{Diagnostic, Place, quote};
-use crate::config::file::{ConfigFile, CustomReplyFile, SiteFile};
+use crate::config::diagnostic::{Diagnostic, Mark, Place, quote};
+use crate::config::file::{CertificateFile, ConfigFile, CustomReplyFile, SiteFile};
 use crate::config::model::{CertificateFiles, CustomReply, HostPattern, Site};
 use crate::config::read::At;
 use crate::config::value::SecurityHeaders;
@@ -50,14 +50,29 @@ impl Checker<'_> {
             self.warn("this site has no route", place, "it answers 404 to everything")
                 .help("add a `[[site.route]]` with `path` and `upstream`");
         }
-        Site {
+        let (certificates, written) = self.certificates(file);
+        let site = Site {
             name: site_name(file).into(),
             default: is_default(file),
-            certificates: self.certificates(file),
+            certificates,
             response_headers,
             replies: self.custom_replies(&file.reply.items),
             routes: self.routes(file, bundle.unwrap_or(outside), upstreams, limits),
             hosts,
+        };
+        self.certificate_files(&site, &written);
+        site
+    }
+
+    /// Complains about what stands in the files of certificates, where their paths are `written`.
+    fn certificate_files(&mut self, site: &Site, written: &[&CertificateFile]) {
+        for fault in self.outside.machine.certificates(site) {
+            let (certificate, file) = (&site.certificates[fault.certificate], written[fault.certificate]);
+            let of_key = fault.path == certificate.key && fault.path != certificate.chain;
+            let place = if of_key { file.key.as_ref() } else { file.chain.as_ref() }.map(|path| path.place);
+            let mark = place.map(|place| Mark { place, label: String::new() });
+            let (severity, title) = (fault.severity, fault.message);
+            self.tell(Diagnostic { severity, title, mark, related: Vec::new(), help: None });
         }
     }
 
@@ -97,8 +112,10 @@ impl Checker<'_> {
         }
     }
 
-    fn certificates(&mut self, file: &SiteFile) -> Vec<CertificateFiles> {
+    /// A site's certificates, each with how it is written.
+    fn certificates<'f>(&mut self, file: &'f SiteFile) -> (Vec<CertificateFiles>, Vec<&'f CertificateFile>) {
         let mut certificates: Vec<CertificateFiles> = Vec::new();
+        let mut written = Vec::new();
         for certificate in &file.certificate.items {
             let (Some(chain), Some(key)) = (&certificate.chain, &certificate.key) else { continue };
             let files =
@@ -107,9 +124,10 @@ impl Checker<'_> {
                 self.error("the same certificate stands here twice", certificate.place, "again");
             } else {
                 certificates.push(files);
+                written.push(&certificate.value);
             }
         }
-        certificates
+        (certificates, written)
     }
 
     fn custom_replies(&mut self, files: &[At<CustomReplyFile>]) -> Vec<CustomReply> {

@@ -10,7 +10,7 @@ mod upstream;
 
 pub(crate) use limit::LimitFile;
 pub(crate) use listener::{HttpFile, Https, ListenerFile, TlsFile};
-pub(crate) use site::{Condition, CustomReplyFile, HeaderRulesFile, ReplyFile, RouteFile, SiteFile};
+pub(crate) use site::{CertificateFile, Condition, CustomReplyFile, HeaderRulesFile, ReplyFile, RouteFile, SiteFile};
 #[cfg(test)]
 pub(crate) use upstream::HashFile;
 pub(crate) use upstream::{EndpointFile, RetryFile, StickyFile, TimeoutsFile, UpstreamFile};

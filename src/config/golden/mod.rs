@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use super::load::load_str;
+use super::machine::Nowhere;
 
 macro_rules! golden {
     ($($test:ident)+) => {
@@ -40,7 +41,7 @@ fn compare(name: &str) {
     let mut answered = String::new();
     for case in expected.split(CASE).skip(1) {
         let text = case.split(ANSWER).next().unwrap();
-        let complaints = match load_str("t.toml", text) {
+        let complaints = match load_str("t.toml", text, &Nowhere) {
             Ok(loaded) => loaded.warnings,
             Err(errors) => errors,
         };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use super::{Complaint, Text, string_schema};
+use super::{Complaint, Text, pattern_schema};
 use crate::config::diagnostic::quote;
 
 /// A duration that is never zero.
@@ -28,7 +28,7 @@ impl Text for Timeout {
     }
 
     fn json() -> Json {
-        string_schema("A duration with a unit: ms, s, m, h or d. Not zero.", EXAMPLES)
+        pattern_schema("A duration with a unit: ms, s, m, h or d. Not zero.", PATTERN, EXAMPLES)
     }
 }
 
@@ -41,7 +41,7 @@ impl Text for Delay {
     }
 
     fn json() -> Json {
-        string_schema("A duration with a unit: ms, s, m, h or d; \"0s\" is none.", EXAMPLES)
+        pattern_schema("A duration with a unit: ms, s, m, h or d; \"0s\" is none.", PATTERN, EXAMPLES)
     }
 }
 
@@ -80,6 +80,8 @@ fn parse(text: &str) -> Result<Duration, Complaint> {
 
 /// Adding it to a point in time can't overflow.
 const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+
+const PATTERN: &str = "([0-9]+ *(ms|s|m|h|d) *)+";
 
 const HELP: &str = "write it like \"250ms\", \"10s\", \"2m\", \"1h\" or \"1d\"";
 

@@ -85,28 +85,59 @@ impl Complaint {
     }
 }
 
+/// The schema of a string with examples that must match a regex, unless a variable stands in it.
+fn pattern_schema(description: &str, pattern: &str, examples: &[&str]) -> Json {
+    let mut schema = string_schema(description, examples);
+    schema["pattern"] = json!(format!(r"^{pattern}$|\$\{{"));
+    schema
+}
+
 /// The schema of a string with examples.
 fn string_schema(description: &str, examples: &[&str]) -> Json {
     json!({ "type": "string", "description": description, "examples": examples })
 }
 
-/// `f` parses every one of `good` to what stands beside it and refuses every one of `bad` with what stands beside it.
+/// Every one of `good` parses to what stands beside it, and every one of `bad` is refused with what stands beside it. An
+/// editor takes what is good, and where the schema has a pattern refuses what has not the form.
 #[cfg(test)]
 fn assert_parses<T: Text, V: PartialEq + std::fmt::Debug>(
     value: impl Fn(T) -> V,
     good: &[(&str, V)],
     bad: &[(&str, &str)],
 ) {
+    let schema = T::json();
     for (text, expected) in good {
         match T::parse(text) {
             Ok(parsed) => assert_eq!(value(parsed), *expected, "{text}"),
             Err(complaint) => panic!("{text}: {complaint:?}"),
         }
+        assert!(editor_takes(&schema, text), "{text} is none for an editor");
     }
     for (text, title) in bad {
         match T::parse(text) {
             Ok(_) => panic!("{text} was taken"),
             Err(complaint) => assert_eq!(complaint.title, *title, "{text}"),
         }
+        let has_pattern = schema.to_string().contains(r#"$|\\$\\{"#);
+        assert!(
+            !(has_pattern && title.contains(" is not ") && editor_takes(&schema, text)),
+            "{text} is one for an editor"
+        );
+    }
+}
+
+/// Whether a value written in quotes, or as a bare number, is one by its schema.
+#[cfg(test)]
+fn editor_takes(schema: &Json, text: &str) -> bool {
+    if let Some(choices) = schema["anyOf"].as_array() {
+        return choices.iter().any(|choice| editor_takes(choice, text));
+    }
+    let is_string =
+        schema["type"] == "string" || schema["type"].as_array().is_some_and(|t| t.contains(&json!("string")));
+    match (schema.get("const"), schema["enum"].as_array(), schema["pattern"].as_str()) {
+        (Some(only), ..) => only == text,
+        (_, Some(list), _) => list.contains(&json!(text)),
+        (.., Some(pattern)) => regex::Regex::new(pattern).unwrap().is_match(text),
+        _ => is_string || text.parse::<f64>().is_ok_and(f64::is_finite),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use super::{Complaint, Text, string_schema};
+use super::{Complaint, Text, pattern_schema};
 use crate::config::diagnostic::quote;
 use crate::config::model::Rate;
 
@@ -123,7 +123,7 @@ impl Text for Share {
     fn json() -> Json {
         json!({ "anyOf": [
             { "type": "number", "minimum": 0, "maximum": 1 },
-            string_schema("A percentage.", &["20%", "50%"]),
+            pattern_schema("A percentage.", r"(0|1|0?\.[0-9]+|[0-9]+(\.[0-9]+)? *%)", &["20%", "50%"]),
         ], "description": "A part of a whole: \"50%\", or a number from 0 to 1." })
     }
 }
@@ -158,11 +158,8 @@ impl Text for Rate {
     }
 
     fn json() -> Json {
-        json!({
-            "type": "string",
-            "description": "Requests in a time: a second, a minute or an hour.",
-            "examples": ["10/s", "300/m", "1000/h"],
-        })
+        let description = "Requests in a time: a second, a minute or an hour.";
+        pattern_schema(description, "[0-9]+ *r?/[smh]", &["10/s", "300/m", "1000/h"])
     }
 }
 

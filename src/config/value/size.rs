@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{Complaint, Text};
+use super::{Complaint, Text, pattern_schema};
 use crate::config::diagnostic::quote;
 use crate::config::schema::Definitions;
 
@@ -48,12 +48,11 @@ impl Text for ByteSize {
     }
 
     fn json() -> Json {
-        json!({
-            "type": ["string", "integer"],
-            "description": "A number of bytes, or with a unit: k, m or g (KiB, MiB, GiB), which are 1024s.",
-            "minimum": 0,
-            "examples": EXAMPLES,
-        })
+        let description = "A number of bytes, or with a unit: k, m or g (KiB, MiB, GiB), which are 1024s.";
+        let mut schema = pattern_schema(description, "[0-9]+ *([kKmMgG]|[KMG]iB)?", EXAMPLES);
+        schema["type"] = json!(["string", "integer"]);
+        schema["minimum"] = json!(0);
+        schema
     }
 }
 

@@ -61,7 +61,7 @@ fn files_that_are_missing_or_huge_are_named() {
     let scratch = Scratch::new();
     let made = self_signed(&["a.test".into()]).unwrap();
     let missing = CertificateFiles { chain: "/nowhere/chain.pem".into(), ..scratch.files("", "") };
-    assert!(load(&missing).unwrap_err().to_string().starts_with("/nowhere/chain.pem: "));
+    assert!(load(&missing).unwrap_err()[0].to_string().starts_with("/nowhere/chain.pem: "));
     assert!(scratch.error(&made.chain_pem, &" ".repeat(2 << 20)).starts_with("key.pem: larger than 1 MiB"));
 }
 
@@ -79,7 +79,7 @@ fn a_weak_rsa_key_is_refused_for_what_it_is() {
         .unwrap()
         .status;
     assert!(status.success());
-    let error = load(&files).unwrap_err().to_string();
+    let error = load(&files).unwrap_err()[0].to_string();
     assert!(error.contains("chain.pem: an RSA key of 1024 bits is too weak"), "{error}");
 }
 
@@ -169,11 +169,11 @@ fn a_site_tells_every_error_and_every_host_that_is_not_covered() {
         replies: Vec::new(),
         routes: Vec::new(),
     };
-    assert_eq!(SiteCertificates::load(&site).unwrap_err().len(), 2);
+    let errors = SiteCertificates::load(&site).unwrap_err();
+    assert_eq!(errors.iter().map(|(certificate, _)| *certificate).collect::<Vec<_>>(), [0, 0, 2, 2]);
 
     site.certificates = vec![good.clone()];
     let warnings = SiteCertificates::load(&site).unwrap().warnings(SystemTime::now());
-    let origin: Arc<str> = good.chain.display().to_string().into();
-    let uncovered = |host: &str| (Arc::clone(&origin), CertificateWarning::HostNotCovered { host: host.into() });
+    let uncovered = |host: &str| (0, CertificateWarning::HostNotCovered { host: host.into() });
     assert_eq!(warnings, [uncovered("*.a.test"), uncovered("b.test")]);
 }

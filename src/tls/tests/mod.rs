@@ -44,13 +44,13 @@ impl Scratch {
         files
     }
 
-    fn load(&self, chain: &str, key: &str) -> Result<LoadedCertificate, CertificateError> {
+    fn load(&self, chain: &str, key: &str) -> Result<LoadedCertificate, Vec<CertificateError>> {
         load(&self.files(chain, key))
     }
 
-    /// The message of the error, with the directory left out.
+    /// The message of the first error, with the directory left out.
     fn error(&self, chain: &str, key: &str) -> String {
-        let error = self.load(chain, key).unwrap_err().to_string();
+        let error = self.load(chain, key).unwrap_err()[0].to_string();
         error.replace(&format!("{}/", self.0.display()), "")
     }
 }

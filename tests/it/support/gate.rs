@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tidegate::config::load::load_str;
+use tidegate::config::machine::Nowhere;
 use tidegate::server::Instance;
 
 use super::client::{Client, Tls};
@@ -280,7 +281,7 @@ pub fn sum_of(metrics: &str, series: &str) -> f64 {
 
 #[track_caller]
 fn load(toml: &str) -> tidegate::config::Config {
-    match load_str("test.toml", toml) {
+    match load_str("test.toml", toml, &Nowhere) {
         Ok(loaded) => loaded.config,
         Err(diagnostics) => panic!("{toml}\n{diagnostics}"),
     }

@@ -1,0 +1,46 @@
+//! What the paths of a configuration lead to, asked while it is checked.
+//!
+//! `config` knows neither certificates nor logs. Who does answers here, so that a fault is told together with all others,
+//! at the key that names the file.
+
+use std::path::{Path, PathBuf};
+
+use super::diagnostic::Severity;
+use super::model::Site;
+
+/// The machine that a configuration is checked for.
+pub trait Machine {
+    /// All that is wrong with the files of a site's certificates.
+    fn certificates(&self, site: &Site) -> Vec<CertificateFault>;
+
+    /// Whether lines can be added to a log file. Creates nothing.
+    ///
+    /// # Errors
+    /// Why not, in a few words.
+    fn log_file(&self, path: &Path) -> Result<(), String>;
+}
+
+/// Something wrong with a certificate or its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFault {
+    /// Index into [`Site::certificates`].
+    pub certificate: usize,
+    /// The file to complain about: that of the chain or that of the key.
+    pub path: PathBuf,
+    pub severity: Severity,
+    /// Names the file, and what to do.
+    pub message: String,
+}
+
+/// No machine: what stands in the configuration is checked, and nothing that it names.
+pub struct Nowhere;
+
+impl Machine for Nowhere {
+    fn certificates(&self, _: &Site) -> Vec<CertificateFault> {
+        Vec::new()
+    }
+
+    fn log_file(&self, _: &Path) -> Result<(), String> {
+        Ok(())
+    }
+}

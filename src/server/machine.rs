@@ -1,0 +1,65 @@
+//! This machine, as a configuration finds it.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::path::Path;
+use std::time::SystemTime;
+
+use crate::config::diagnostic::Severity;
+use crate::config::machine::{CertificateFault, Machine};
+use crate::config::{CertificateFiles, Site};
+use crate::tls::{CertificateWarning, SiteCertificates};
+
+/// The machine that Tidegate runs on, asked as the user that it runs as.
+pub struct ThisMachine;
+
+impl Machine for ThisMachine {
+    fn certificates(&self, site: &Site) -> Vec<CertificateFault> {
+        match SiteCertificates::load(site) {
+            Ok(certificates) => warnings(site, &certificates),
+            Err(errors) => errors
+                .into_iter()
+                .map(|(certificate, error)| CertificateFault {
+                    certificate,
+                    path: error.path().to_owned(),
+                    severity: Severity::Error,
+                    message: error.to_string(),
+                })
+                .collect(),
+        }
+    }
+
+    fn log_file(&self, path: &Path) -> Result<(), String> {
+        let tried = match path.metadata() {
+            Ok(found) if found.is_dir() => return Err("it is a directory".to_owned()),
+            Ok(found) if found.is_file() => OpenOptions::new().append(true).open(path).map(drop),
+            // A pipe or a device: opening it is not without effect.
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+                tempfile::tempfile_in(directory.unwrap_or(Path::new("."))).map(drop)
+            }
+            Err(error) => Err(error),
+        };
+        tried.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => "its directory doesn't exist".to_owned(),
+            io::ErrorKind::PermissionDenied => "permission denied: this user may not write it".to_owned(),
+            _ => error.to_string(),
+        })
+    }
+}
+
+/// What clients may dislike.
+fn warnings(site: &Site, certificates: &SiteCertificates) -> Vec<CertificateFault> {
+    let fault = |(certificate, warning): (usize, CertificateWarning)| {
+        let CertificateFiles { chain, key } = &site.certificates[certificate];
+        let path = if matches!(warning, CertificateWarning::KeyReadableByOthers { .. }) { key } else { chain };
+        CertificateFault {
+            certificate,
+            path: path.clone(),
+            severity: Severity::Warning,
+            message: format!("{} {warning}", path.display()),
+        }
+    };
+    certificates.warnings(SystemTime::now()).into_iter().map(fault).collect()
+}
