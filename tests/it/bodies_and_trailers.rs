@@ -23,6 +23,22 @@ fn bodies_of_all_sizes_pass_unchanged_both_ways() {
 }
 
 #[test]
+fn get_and_head_with_a_body_are_framed_and_forwarded_like_any_other() {
+    let origin = Origin::answering(Answer::ok(""));
+    let gate = Gate::to(&[origin.address()]);
+    let mut client = gate.client();
+    for method in ["GET", "HEAD"] {
+        for fields in ["Content-Length: 4\r\n\r\nbody", "Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"] {
+            client.send(format!("{method} / HTTP/1.1\r\nHost: test\r\n{fields}"));
+            assert_eq!(client.response(method).status, 200);
+            let request = origin.last();
+            assert_eq!((request.method(), request.text().as_str()), (method, "body"));
+        }
+    }
+    assert_eq!(origin.came_on(), [0; 4]);
+}
+
+#[test]
 fn a_large_response_passes_while_it_comes() {
     let body = pattern(20 << 20);
     let sent = body.clone();

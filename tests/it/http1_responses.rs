@@ -41,6 +41,9 @@ fn bad_response_heads_are_502_and_their_connection_is_dropped() {
         ("a blank before the colon", format!("{ok}X : ab\r\nContent-Length: 0\r\n\r\n")),
         ("a folded line", format!("{ok}X: a\r\n b\r\nContent-Length: 0\r\n\r\n")),
         ("no colon", format!("{ok}X\r\nContent-Length: 0\r\n\r\n")),
+        ("bare LF after the status line", "HTTP/1.1 200 OK\nContent-Length: 0\r\n\r\n".into()),
+        ("bare LF after a field", format!("{ok}X: a\nContent-Length: 0\r\n\r\n")),
+        ("bare LF at the end", format!("{ok}Content-Length: 0\r\n\n")),
         ("bare CR in a value", format!("{ok}X: a\rb\r\nContent-Length: 0\r\n\r\n")),
     ];
     let mut wrong = Vec::new();

@@ -1,6 +1,6 @@
 //! Reloads: one snapshot swapped, connections and live state kept.
 
-use crate::support::{Answer, Binary, Latch, Origin, Setup, eventually, get, scrape, sum_of};
+use crate::support::{Answer, Binary, Latch, Origin, Setup, eventually, get, run, scrape, sum_of};
 
 #[test]
 fn new_requests_see_the_new_configuration_on_the_same_connection() {
@@ -66,6 +66,19 @@ fn listeners_are_added_and_removed() {
     gate.reload(&one);
     eventually("the second is closed", || std::net::TcpStream::connect(second).is_err());
     assert_eq!(gate.get("/").text(), "a");
+}
+
+#[test]
+fn a_kept_listener_takes_a_new_backlog_over() {
+    let origin = Origin::named("a");
+    let setup = |backlog: u32| Setup::to(&[origin.address()]).listener(&format!("backlog = {backlog}"));
+    let gate = setup(100).top("workers = 1").start();
+    let port = format!("sport = :{}", gate.address().port());
+    // The kernel shows a listening socket's backlog as the size of its send queue.
+    let backlog = || run("ss", |c| c.args(["-Hltn", &port])).stdout.split_whitespace().nth(2).map(str::to_owned);
+    assert_eq!(backlog().as_deref(), Some("100"));
+    gate.reload(&setup(50).top("workers = 1"));
+    assert_eq!(backlog().as_deref(), Some("50"));
 }
 
 #[test]
