@@ -17,7 +17,8 @@ use crate::http::head::{Method, ResponseHead, Version};
 use crate::http::http1::{BodyLength, HeadLimits, HeadReader};
 use crate::http::timer::Timer;
 use crate::reason::Reason;
-use crate::upstream::connection::{ConnectError, Connection, connect};
+use crate::upstream::connect::{ConnectError, connect};
+use crate::upstream::connection::Connection;
 use crate::upstream::{Endpoint, Upstream};
 
 /// 1xx responses passed on before the final one.

@@ -21,7 +21,7 @@ use crate::http::http1::BodyLength;
 use crate::http::timer::Timer;
 use crate::metrics::AttemptOutcome;
 use crate::reason::{Reason, Refusal};
-use crate::upstream::connection::ConnectError;
+use crate::upstream::connect::ConnectError;
 use crate::upstream::{Endpoint, Failure, InFlight, Tried, Upstream, may_retry};
 
 /// Forwards the request and relays the response.

@@ -5,6 +5,7 @@
 
 mod ask;
 mod budget;
+pub mod connect;
 pub mod connection;
 mod ejection;
 mod endpoint;
