@@ -76,6 +76,8 @@ reasons! {
     /// No endpoint is available: all down, ejected or at max_conns, or the name never resolved.
     NoEndpoint = "no_endpoint", 502;
     ConnectFailed = "connect_failed", 502;
+    /// The TLS handshake with the endpoint failed: its certificate isn't believed, or the two don't agree.
+    UpstreamTlsFailed = "upstream_tls_failed", 502;
     /// The endpoint closed or reset before a response head.
     UpstreamClosed = "upstream_closed", 502;
     /// The response head is not HTTP, or its framing is ambiguous.

@@ -11,7 +11,8 @@ use crate::filter::headers::HeaderRules;
 use crate::filter::limit::Limiter;
 use crate::metrics::{LimitId, Metrics, RouteId};
 use crate::route::{RouteIndex, Router, SiteIndex};
-use crate::upstream::Upstream;
+use crate::tls::{self, ClientError, SystemRoots};
+use crate::upstream::{Dial, Upstream};
 
 /// One generation of the configuration.
 pub struct Snapshot {
@@ -83,10 +84,10 @@ impl Snapshot {
     /// Compiles a checked configuration.
     ///
     /// # Errors
-    /// Only what checking can't have let pass: a regex the compiled router refuses.
-    pub fn build(config: Arc<Config>, previous: Option<&Snapshot>, metrics: &Metrics) -> Result<Self, regex::Error> {
+    /// What checking can't know: files for TLS towards upstreams; and a regex that the compiled router refuses.
+    pub fn build(config: Arc<Config>, previous: Option<&Snapshot>, metrics: &Metrics) -> Result<Self, BuildError> {
         let router = Router::compile(&config.sites)?;
-        let upstreams: Vec<_> = config.upstreams.iter().map(|upstream| carry_upstream(upstream, previous)).collect();
+        let upstreams = compile_upstreams(&config, previous).map_err(BuildError::Certificates)?;
         let limiters: Vec<_> = config.limits.iter().map(|limit| carry_limiter(limit, previous)).collect();
         let routes = config.sites.iter().flat_map(|site| site.routes.iter().map(move |route| (site, route)));
         let routes = routes.map(|(site, route)| compile_route(site, route, &upstreams, &limiters, metrics)).collect();
@@ -147,12 +148,57 @@ impl Snapshot {
     }
 }
 
-fn carry_upstream(config: &config::Upstream, previous: Option<&Snapshot>) -> Arc<Upstream> {
-    let before = previous.and_then(|p| p.upstreams.iter().find(|u| *u.name() == config.name));
-    match before {
-        Some(before) if before.config() == config => Arc::clone(before),
-        before => Arc::new(Upstream::new(config, before.map(Arc::as_ref))),
+/// Why a checked configuration can't be compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    #[error("the routes can't be compiled: {0}")]
+    Routes(#[from] regex::Error),
+    /// Every fault of every file.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Certificates(Vec<ClientError>),
+}
+
+/// Every fault of the files that TLS towards the upstreams needs.
+pub fn upstream_tls_faults(config: &Config) -> Vec<ClientError> {
+    let mut roots = SystemRoots::default();
+    let dials = config.upstreams.iter().map(|upstream| compile_dial(upstream, None, &mut roots));
+    dials.filter_map(Result::err).flatten().collect()
+}
+
+fn compile_upstreams(config: &Config, previous: Option<&Snapshot>) -> Result<Vec<Arc<Upstream>>, Vec<ClientError>> {
+    let mut roots = SystemRoots::default();
+    let mut upstreams = Vec::with_capacity(config.upstreams.len());
+    let mut faults = Vec::new();
+    for config in &config.upstreams {
+        let before = previous.and_then(|p| p.upstreams.iter().find(|u| *u.name() == config.name));
+        match compile_dial(config, before, &mut roots) {
+            Ok(dial) => upstreams.push(carry_upstream(config, before, dial)),
+            Err(more) => faults.extend(more),
+        }
     }
+    if faults.is_empty() { Ok(upstreams) } else { Err(faults) }
+}
+
+fn carry_upstream(config: &config::Upstream, before: Option<&Arc<Upstream>>, dial: Arc<Dial>) -> Arc<Upstream> {
+    match before {
+        Some(before) if before.config() == config && Arc::ptr_eq(before.dial(), &dial) => Arc::clone(before),
+        before => Arc::new(Upstream::dialing(config, before.map(Arc::as_ref), dial)),
+    }
+}
+
+/// How an upstream's endpoints are connected to: as before, sessions to resume among it, unless something has changed.
+fn compile_dial(
+    config: &config::Upstream,
+    before: Option<&Arc<Upstream>>,
+    roots: &mut SystemRoots,
+) -> Result<Arc<Dial>, Vec<ClientError>> {
+    let before = before.map(|before| before.dial());
+    let Some(settings) = &config.tls else {
+        return Ok(before.filter(|dial| dial.is_plain()).map_or_else(Dial::plain, Arc::clone));
+    };
+    let client = tls::client(settings, b"http/1.1", roots)?;
+    let kept = before.filter(|dial| dial.is_tls_of(&client.digest)).map(Arc::clone);
+    Ok(kept.unwrap_or_else(|| Dial::tls(client.config, client.digest, settings.server_name.as_deref())))
 }
 
 fn carry_limiter(config: &config::Limit, previous: Option<&Snapshot>) -> Arc<Limiter> {

@@ -30,7 +30,8 @@ fn summarize(config: &Config) -> String {
         let forwards = |action: &Action| matches!(action, Action::Forward { upstream } if *upstream == index);
         let used = config.sites.iter().flat_map(|site| &site.routes).filter(|route| forwards(&route.action)).count();
         let endpoints = count(upstream.endpoints.len(), "endpoint");
-        line("upstream", format!("{}: {endpoints}, used by {}", upstream.name, count(used, "route")));
+        let tls = if upstream.tls.is_some() { " over TLS" } else { "" };
+        line("upstream", format!("{}: {endpoints}{tls}, used by {}", upstream.name, count(used, "route")));
     }
     for limit in &config.limits {
         let rate = limit.rate;

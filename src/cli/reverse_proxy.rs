@@ -79,9 +79,13 @@ impl ReverseProxy {
             text.push_str("limit = \"client\"\n\n[limit.client]\nkey = \"client_ip\"\n");
             text.push_str(&format!("rate = {rate}\nburst = {burst}\n"));
         }
-        let endpoints: Vec<String> = self.to.iter().map(|address| quote(&endpoint(address))).collect();
+        let tls = self.to.iter().all(|address| address.starts_with("https://"));
+        let endpoints: Vec<String> = self.to.iter().map(|address| quote(&endpoint(address, tls))).collect();
         let (policy, endpoints) = (quote(&self.policy), endpoints.join(", "));
         text.push_str(&format!("\n[upstream.backend]\npolicy = {policy}\nendpoints = [{endpoints}]\n"));
+        if tls {
+            text.push_str("tls = true\n");
+        }
         if let Some(address) = &self.metrics {
             text.push_str(&format!("\n[metrics]\naddress = {}\n", quote(address)));
         }
@@ -92,9 +96,14 @@ impl ReverseProxy {
     }
 }
 
-/// `:3000` is this machine; a URL with `http://` in front is what people paste.
-fn endpoint(address: &str) -> String {
-    let address = address.strip_prefix("http://").unwrap_or(address).trim_end_matches('/');
+/// `:3000` is this machine; a URL is what people paste. `https://` is understood if all are `tls`.
+fn endpoint(address: &str, tls: bool) -> String {
+    let address = address.trim_end_matches('/');
+    if let Some(address) = address.strip_prefix("https://").filter(|_| tls) {
+        let has_port = address.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
+        return if has_port { address.to_owned() } else { format!("{address}:443") };
+    }
+    let address = address.strip_prefix("http://").unwrap_or(address);
     if address.starts_with(':') { format!("127.0.0.1{address}") } else { address.to_owned() }
 }
 
@@ -143,6 +152,16 @@ mod tests {
         assert_eq!((config.limits[0].burst, config.limits[0].rate.requests.get()), (7, 300));
         assert_eq!(config.limits[0].key, LimitKey::ClientIp);
         assert!(config.metrics.is_some() && config.access_log.is_some());
+    }
+
+    #[test]
+    fn https_in_front_of_every_backend_turns_tls_on() {
+        let of = |line: &str| load::load_str("command line", &parse(line).configuration(), &Nowhere);
+        let config = of("x --to https://a.example --to https://b.example:8443/").unwrap().config;
+        let endpoints: Vec<&str> = config.upstreams[0].endpoints.iter().map(|e| e.address.as_str()).collect();
+        assert_eq!(endpoints, ["a.example:443", "b.example:8443"]);
+        assert!(config.upstreams[0].tls.as_ref().is_some_and(|tls| tls.verify));
+        assert!(of("x --to https://a.example --to b.example").is_err());
     }
 
     #[test]

@@ -161,6 +161,7 @@ impl Upstream {
             ejection: Ejection::default(),
             retry: Retry::default(),
             timeouts: UpstreamTimeouts::default(),
+            tls: None,
             idle_connections: 256,
             splice: false,
             host: UpstreamHost::Request,

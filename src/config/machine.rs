@@ -6,12 +6,15 @@
 use std::path::{Path, PathBuf};
 
 use super::diagnostic::Severity;
-use super::model::Site;
+use super::model::{Site, UpstreamTls};
 
 /// The machine that a configuration is checked for.
 pub trait Machine {
     /// All that is wrong with the files of a site's certificates.
     fn certificates(&self, site: &Site) -> Vec<CertificateFault>;
+
+    /// All that is wrong with the files that TLS towards an upstream needs.
+    fn upstream_tls(&self, tls: &UpstreamTls) -> Vec<FileFault>;
 
     /// Whether lines can be added to a log file. Creates nothing.
     ///
@@ -32,11 +35,25 @@ pub struct CertificateFault {
     pub message: String,
 }
 
+/// Something wrong with a file, or with what stands in for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileFault {
+    /// `None`: no file is at fault.
+    pub path: Option<PathBuf>,
+    pub severity: Severity,
+    /// Names the file, and what to do.
+    pub message: String,
+}
+
 /// No machine: what stands in the configuration is checked, and nothing that it names.
 pub struct Nowhere;
 
 impl Machine for Nowhere {
     fn certificates(&self, _: &Site) -> Vec<CertificateFault> {
+        Vec::new()
+    }
+
+    fn upstream_tls(&self, _: &UpstreamTls) -> Vec<FileFault> {
         Vec::new()
     }
 

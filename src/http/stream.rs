@@ -11,12 +11,15 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::{client, server};
 
 /// A connection's transport.
 pub enum Stream {
     Tcp(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    /// The client's side of the proxy.
+    Tls(Box<server::TlsStream<TcpStream>>),
+    /// The endpoint's side.
+    ClientTls(Box<client::TlsStream<TcpStream>>),
 }
 
 impl Stream {
@@ -24,6 +27,7 @@ impl Stream {
         match self {
             Stream::Tcp(tcp) => tcp,
             Stream::Tls(tls) => tls.get_ref().0,
+            Stream::ClientTls(tls) => tls.get_ref().0,
         }
     }
 
@@ -31,7 +35,7 @@ impl Stream {
     pub fn as_plain(&self) -> Option<&TcpStream> {
         match self {
             Stream::Tcp(tcp) => Some(tcp),
-            Stream::Tls(_) => None,
+            Stream::Tls(_) | Stream::ClientTls(_) => None,
         }
     }
 
@@ -42,6 +46,7 @@ impl Stream {
         let result = match self {
             Stream::Tcp(tcp) => ready!(Pin::new(tcp).poll_read(cx, &mut buf)),
             Stream::Tls(tls) => ready!(Pin::new(tls.as_mut()).poll_read(cx, &mut buf)),
+            Stream::ClientTls(tls) => ready!(Pin::new(tls.as_mut()).poll_read(cx, &mut buf)),
         };
         match result {
             Ok(()) => Poll::Ready(Ok(buf.filled().len())),
@@ -57,6 +62,7 @@ impl Stream {
             (Stream::Tcp(tcp), many) => ready!(Pin::new(tcp).poll_write_vectored(cx, many))?,
             (Stream::Tls(tls), [one]) => ready!(Pin::new(tls.as_mut()).poll_write(cx, one))?,
             (Stream::Tls(tls), many) => ready!(Pin::new(tls.as_mut()).poll_write_vectored(cx, many))?,
+            (Stream::ClientTls(tls), many) => ready!(Pin::new(tls.as_mut()).poll_write_vectored(cx, many))?,
         };
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -69,6 +75,7 @@ impl Stream {
         match self {
             Stream::Tcp(_) => Ok(0),
             Stream::Tls(tls) => tls.get_mut().1.writer().write_vectored(parts),
+            Stream::ClientTls(tls) => tls.get_mut().1.writer().write_vectored(parts),
         }
     }
 
@@ -77,6 +84,7 @@ impl Stream {
         match self {
             Stream::Tcp(_) => Poll::Ready(Ok(())),
             Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_flush(cx),
+            Stream::ClientTls(tls) => Pin::new(tls.as_mut()).poll_flush(cx),
         }
     }
 
@@ -85,6 +93,7 @@ impl Stream {
         match self {
             Stream::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_shutdown(cx),
+            Stream::ClientTls(tls) => Pin::new(tls.as_mut()).poll_shutdown(cx),
         }
     }
 
@@ -102,6 +111,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Stream::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buf),
             Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_read(cx, buf),
+            Stream::ClientTls(tls) => Pin::new(tls.as_mut()).poll_read(cx, buf),
         }
     }
 }
@@ -111,6 +121,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Tcp(tcp) => Pin::new(tcp).poll_write(cx, buf),
             Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_write(cx, buf),
+            Stream::ClientTls(tls) => Pin::new(tls.as_mut()).poll_write(cx, buf),
         }
     }
 
@@ -122,6 +133,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
             Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_write_vectored(cx, bufs),
+            Stream::ClientTls(tls) => Pin::new(tls.as_mut()).poll_write_vectored(cx, bufs),
         }
     }
 

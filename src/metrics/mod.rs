@@ -33,7 +33,7 @@ use worker::WorkerCells;
 pub use label::{EndpointId, LimitId, ListenerId, RouteId};
 pub use sample::{
     AttemptOutcome, AttemptSample, ConnectionRefusal, Decision, EndpointSample, HandshakeOutcome, RequestSample,
-    TlsVersion,
+    TlsVersion, UpstreamHandshake,
 };
 pub use worker::WorkerMetrics;
 

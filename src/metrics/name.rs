@@ -44,6 +44,10 @@ metrics! {
         "From the request sent to the first byte of the endpoint's response.";
     COUNTER UPSTREAM_CONNECTIONS = "tidegate_upstream_connections_total" ["upstream", "endpoint", "state"]
         "Attempts by the connection they used: opened for them, or reused from the pool.";
+    COUNTER UPSTREAM_HANDSHAKES = "tidegate_upstream_tls_handshakes_total" ["upstream", "endpoint", "outcome"]
+        "TLS handshakes with endpoints, by how they ended.";
+    HISTOGRAM UPSTREAM_HANDSHAKE_TIMES = "tidegate_upstream_tls_handshake_seconds" ["upstream", "endpoint"]
+        "From the TCP connection to an endpoint to the end of a completed TLS handshake.";
     COUNTER RETRIES = "tidegate_retries_total" ["upstream", "endpoint"]
         "Retries, by the endpoint whose failure led to them.";
     COUNTER RETRIES_REFUSED = "tidegate_retries_refused_total" ["upstream", "endpoint"]

@@ -63,6 +63,8 @@ labels! {
         BadStatus = "bad_status",
         ConnectFailed = "connect_failed",
         ConnectTimedOut = "connect_timed_out",
+        /// The TLS handshake failed.
+        TlsFailed = "tls_failed",
         /// The endpoint closed or reset before a response head.
         Closed = "closed",
         /// No response head in time.
@@ -111,6 +113,18 @@ labels! {
     TlsVersion {
         Tls12 = "TLSv1.2",
         Tls13 = "TLSv1.3",
+    }
+}
+
+labels! {
+    /// How a TLS handshake with an endpoint ended.
+    UpstreamHandshake {
+        /// With the certificates.
+        Full = "full",
+        /// An earlier session stood in for them.
+        Resumed = "resumed",
+        Failed = "failed",
+        TimedOut = "timed_out",
     }
 }
 

@@ -11,7 +11,7 @@ use prometheus::proto::MetricFamily;
 
 use super::cell::{Cell, Cells, Times, TimesTotal};
 use super::family::Family;
-use super::sample::{AttemptOutcome, ConnectionRefusal, Decision, EndpointSample, TlsVersion};
+use super::sample::{AttemptOutcome, ConnectionRefusal, Decision, EndpointSample, TlsVersion, UpstreamHandshake};
 use super::slots::Slots;
 use super::worker::WorkerCells;
 use super::{Metrics, lock, name, process, status};
@@ -89,6 +89,8 @@ impl Metrics {
         let mut connect = Family::new(name::CONNECT_TIMES);
         let mut response = Family::new(name::RESPONSE_TIMES);
         let mut connections = Family::new(name::UPSTREAM_CONNECTIONS);
+        let mut handshakes = Family::new(name::UPSTREAM_HANDSHAKES);
+        let mut handshake_times = Family::new(name::UPSTREAM_HANDSHAKE_TIMES);
         let mut retries = Family::new(name::RETRIES);
         let mut refused = Family::new(name::RETRIES_REFUSED);
         for (id, labels) in self.endpoints.list().iter().enumerate() {
@@ -104,10 +106,17 @@ impl Metrics {
             response.times([upstream, endpoint], &merged(cells.iter().map(|c| &c.response_times)));
             connections.count([upstream, endpoint, "opened"], sum(cells.iter().map(|c| &c.opened)));
             connections.count([upstream, endpoint, "reused"], sum(cells.iter().map(|c| &c.reused)));
+            let tls: Vec<_> = cells.iter().filter_map(|c| c.tls.get()).collect();
+            if !tls.is_empty() {
+                for (outcome, count) in UpstreamHandshake::LABELS.iter().zip(totals(tls.iter().map(|c| &c.outcomes))) {
+                    handshakes.count([upstream, endpoint, outcome], count);
+                }
+                handshake_times.times([upstream, endpoint], &merged(tls.iter().map(|c| &c.times)));
+            }
             retries.count([upstream, endpoint], sum(cells.iter().map(|c| &c.retries)));
             refused.count([upstream, endpoint], sum(cells.iter().map(|c| &c.retries_refused)));
         }
-        out.extend([attempts, connect, response, connections, retries, refused]);
+        out.extend([attempts, connect, response, connections, handshakes, handshake_times, retries, refused]);
     }
 
     fn live(&self, out: &mut Vec<Family>) {

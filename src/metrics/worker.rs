@@ -9,6 +9,7 @@ use super::cell::{Cell, Cells, Times};
 use super::label::{EndpointId, Id, LimitId, ListenerId, RouteId};
 use super::sample::{
     AttemptOutcome, AttemptSample, ConnectionRefusal, Decision, HandshakeOutcome, RequestSample, TlsVersion,
+    UpstreamHandshake,
 };
 use super::slots::Slots;
 use super::status;
@@ -113,6 +114,17 @@ impl WorkerMetrics {
         }
     }
 
+    /// `took` is the handshake's own time, if it was completed.
+    pub fn upstream_handshake(&self, endpoint: EndpointId, outcome: UpstreamHandshake, took: Option<Duration>) {
+        if let Some(cells) = self.cells.endpoints.cell(endpoint.index()) {
+            let cells = cells.tls.get_or_init(Box::default);
+            cells.outcomes.at(outcome as usize).increment();
+            if let Some(took) = took {
+                cells.times.observe(took);
+            }
+        }
+    }
+
     pub fn limited(&self, limit: LimitId, decision: Decision) {
         if let Some(cells) = self.cells.limits.cell(limit.index()) {
             cells.at(decision as usize).increment();
@@ -194,6 +206,14 @@ pub(super) struct EndpointCells {
     pub(super) retries_refused: Cell,
     pub(super) opened: Cell,
     pub(super) reused: Cell,
+    /// Only endpoints with TLS pay for it.
+    pub(super) tls: OnceLock<Box<EndpointTlsCells>>,
+}
+
+#[derive(Default)]
+pub(super) struct EndpointTlsCells {
+    pub(super) outcomes: Cells<{ UpstreamHandshake::LABELS.len() }>,
+    pub(super) times: Times,
 }
 
 #[derive(Default)]

@@ -16,8 +16,9 @@ use crate::http::field::FieldId;
 use crate::http::head::{Method, ResponseHead, Version};
 use crate::http::http1::{BodyLength, HeadLimits, HeadReader};
 use crate::http::timer::Timer;
+use crate::metrics::{EndpointId, UpstreamHandshake};
 use crate::reason::Reason;
-use crate::upstream::connect::{ConnectError, connect};
+use crate::upstream::connect::{ConnectError, Opened, connect};
 use crate::upstream::connection::Connection;
 use crate::upstream::{Endpoint, Upstream};
 
@@ -94,10 +95,12 @@ pub async fn attempt<E: Exchange>(
             connection
         }
         None => {
-            let connection = connect(endpoint, config.timeouts.connect).await.map_err(AttemptError::Connect)?;
+            let opened = connect(endpoint, config.timeouts.connect).await;
+            note_handshake(cx, metric, &opened);
+            let opened = opened.map_err(AttemptError::Connect)?;
             cx.connect = Some(started.elapsed());
             cx.local.metrics.upstream_connection_opened(metric);
-            connection
+            Connection::over(opened.stream)
         }
     };
     encode_request(cx, endpoint, upload.length(), upgrade, connection.output.buffer());
@@ -126,6 +129,21 @@ pub async fn attempt<E: Exchange>(
     timer.set(None);
     let (head, length) = result?;
     Ok(Answer { head, length, connection, sent, broken })
+}
+
+/// Counts the handshake, if there was to be one.
+pub(super) fn note_handshake(cx: &RequestContext, endpoint: EndpointId, opened: &Result<Opened, ConnectError>) {
+    let (outcome, took) = match opened {
+        Ok(Opened { handshake: None, .. }) => return,
+        Ok(Opened { handshake: Some(handshake), .. }) if handshake.resumed => {
+            (UpstreamHandshake::Resumed, Some(handshake.took))
+        }
+        Ok(Opened { handshake: Some(handshake), .. }) => (UpstreamHandshake::Full, Some(handshake.took)),
+        Err(ConnectError::HandshakeFailed(_)) => (UpstreamHandshake::Failed, None),
+        Err(ConnectError::HandshakeTimedOut) => (UpstreamHandshake::TimedOut, None),
+        Err(_) => return,
+    };
+    cx.local.metrics.upstream_handshake(endpoint, outcome, took);
 }
 
 /// Waiting for the final head while the request is still being sent.

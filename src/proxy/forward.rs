@@ -180,8 +180,11 @@ fn settle(in_flight: &InFlight, failed: bool, now: Instant) {
 /// What a failed attempt means to the retry rules, to the client, and to the metrics; and whether it was stale.
 fn classify(error: &AttemptError) -> (Failure, Reason, AttemptOutcome, bool) {
     match error {
-        AttemptError::Connect(ConnectError::TimedOut) => {
+        AttemptError::Connect(ConnectError::TimedOut | ConnectError::HandshakeTimedOut) => {
             (Failure::ConnectTimeout, Reason::ConnectTimedOut, AttemptOutcome::ConnectTimedOut, false)
+        }
+        AttemptError::Connect(ConnectError::HandshakeFailed(_)) => {
+            (Failure::Connect, Reason::UpstreamTlsFailed, AttemptOutcome::TlsFailed, false)
         }
         AttemptError::Connect(ConnectError::Failed(_) | ConnectError::Exhausted(_)) => {
             (Failure::Connect, Reason::ConnectFailed, AttemptOutcome::ConnectFailed, false)

@@ -119,8 +119,12 @@ impl Upload {
             }
             return match upstream.stream.poll_flush(cx) {
                 Poll::Ready(Ok(())) if self.closed => Poll::Ready(Ok(())),
+                Poll::Ready(Ok(())) => Poll::Pending,
                 Poll::Ready(Err(error)) => Poll::Ready(Err(UploadError::Upstream(error))),
-                _ => Poll::Pending,
+                Poll::Pending => {
+                    self.waits_for_client = false;
+                    Poll::Pending
+                }
             };
         }
     }

@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::control;
 use crate::listener::caps::Caps;
 use crate::metrics::Metrics;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{BuildError, Snapshot};
 use crate::tls;
 use crate::upstream::Upstream;
 use crate::worker::{self, Command, Seed};
@@ -36,8 +36,8 @@ pub enum StartError {
     Tls { address: SocketAddr, error: rustls::Error },
     #[error("the access log can't be opened: {0}")]
     AccessLog(#[source] io::Error),
-    #[error("the routes can't be compiled: {0}")]
-    Routes(#[from] regex::Error),
+    #[error("{0}")]
+    Build(#[from] BuildError),
     #[error("no runtime: {0}")]
     Runtime(#[source] io::Error),
     /// Reload only: what it names is fixed while the process runs.

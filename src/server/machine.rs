@@ -6,9 +6,9 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use crate::config::diagnostic::Severity;
-use crate::config::machine::{CertificateFault, Machine};
-use crate::config::{CertificateFiles, Site};
-use crate::tls::{CertificateWarning, SiteCertificates};
+use crate::config::machine::{CertificateFault, FileFault, Machine};
+use crate::config::{CertificateFiles, Site, UpstreamTls};
+use crate::tls::{self, CertificateWarning, SiteCertificates, SystemRoots};
 
 /// The machine that Tidegate runs on, asked as the user that it runs as.
 pub struct ThisMachine;
@@ -22,6 +22,20 @@ impl Machine for ThisMachine {
                 .map(|(certificate, error)| CertificateFault {
                     certificate,
                     path: error.path().to_owned(),
+                    severity: Severity::Error,
+                    message: error.to_string(),
+                })
+                .collect(),
+        }
+    }
+
+    fn upstream_tls(&self, settings: &UpstreamTls) -> Vec<FileFault> {
+        match tls::client(settings, b"", &mut SystemRoots::default()) {
+            Ok(client) => client.warnings.iter().filter_map(|warning| client_warning(settings, warning)).collect(),
+            Err(errors) => errors
+                .into_iter()
+                .map(|error| FileFault {
+                    path: error.path().map(Path::to_owned),
                     severity: Severity::Error,
                     message: error.to_string(),
                 })
@@ -47,6 +61,18 @@ impl Machine for ThisMachine {
             _ => error.to_string(),
         })
     }
+}
+
+/// What endpoints may dislike.
+fn client_warning(settings: &UpstreamTls, warning: &CertificateWarning) -> Option<FileFault> {
+    let CertificateFiles { chain, key } = settings.certificate.as_ref()?;
+    let path = if matches!(warning, CertificateWarning::KeyReadableByOthers { .. }) { key } else { chain };
+    let what = match warning {
+        CertificateWarning::Expired => "has expired: endpoints will refuse it; renew it".to_owned(),
+        other => other.to_string(),
+    };
+    let message = format!("{} {what}", path.display());
+    Some(FileFault { path: Some(path.clone()), severity: Severity::Warning, message })
 }
 
 /// What clients may dislike.

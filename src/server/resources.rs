@@ -11,7 +11,7 @@ use crate::bind_error::explain_bind_error;
 use crate::config::{self, Config};
 use crate::listener::socket::{Bound, bind};
 use crate::metrics::EndpointSample;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, upstream_tls_faults};
 use crate::tls;
 use crate::worker::Opening;
 
@@ -99,6 +99,8 @@ pub(super) fn load_certificates(config: &Config) -> Result<Vec<tls::SiteCertific
         }
     }
     if !faults.is_empty() {
+        // Without a fault here, the snapshot's build finds those.
+        faults.extend(upstream_tls_faults(config).iter().map(ToString::to_string));
         return Err(StartError::Certificates(faults.join("\n")));
     }
     Ok(sites)

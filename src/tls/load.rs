@@ -56,6 +56,8 @@ pub enum CertificateError {
     WeakKey { path: PathBuf, bits: usize },
     #[error("{} is not the key of {}: the two files belong to different certificates", key.display(), chain.display())]
     KeyMismatch { chain: PathBuf, key: PathBuf },
+    #[error("{}: certificate {place} can't be that of an authority", path.display())]
+    NoAuthority { path: PathBuf, place: usize },
     #[error("{}: the key is that of certificate {place}: put the site's own certificate first", chain.display())]
     NotFirst { chain: PathBuf, place: usize },
 }
@@ -69,6 +71,7 @@ impl CertificateError {
             | Self::Pem { path, .. }
             | Self::NoCertificate { path, .. }
             | Self::BadCertificate { path, .. }
+            | Self::NoAuthority { path, .. }
             | Self::NoKey { path, .. }
             | Self::EncryptedKey { path, .. }
             | Self::BadKey { path, .. }
@@ -142,7 +145,7 @@ fn load_key(path: &Path) -> Result<(Arc<dyn SigningKey>, u32), CertificateError>
 }
 
 /// The text of a file, and its mode.
-fn read(path: &Path) -> Result<(String, u32), CertificateError> {
+pub(super) fn read(path: &Path) -> Result<(String, u32), CertificateError> {
     let unreadable = |error| CertificateError::Unreadable { path: path.into(), error };
     let file = File::open(path).map_err(unreadable)?;
     let mode = file.metadata().map_err(unreadable)?.mode();
@@ -155,7 +158,8 @@ fn read(path: &Path) -> Result<(String, u32), CertificateError> {
     Ok((String::from_utf8_lossy(&bytes).into_owned(), mode))
 }
 
-fn parse_chain(path: &Path, text: &str) -> Result<(Vec<CertificateDer<'static>>, Facts), CertificateError> {
+/// All certificates of a text, and what the first says of itself.
+pub(super) fn parse_chain(path: &Path, text: &str) -> Result<(Vec<CertificateDer<'static>>, Facts), CertificateError> {
     let pem = |fault| CertificateError::Pem { path: path.into(), fault };
     let blocks = blocks(text).map_err(pem)?;
     let mut chain = Vec::new();

@@ -1,8 +1,9 @@
-//! TLS: certificates, which of them a client gets, tickets, and the settings of a listener.
+//! TLS: certificates, which of them a client gets, tickets, and the settings of listeners and upstreams.
 //!
 //! Owns the [`Store`] of keys and everything a handshake decides. Never reads or writes a connection: `listener` does,
 //! with the configuration made here. Never fetches a certificate: `control` does, and hands it to the store.
 
+mod client;
 mod handshake;
 mod inspect;
 mod load;
@@ -14,6 +15,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+pub use client::{Client, ClientError, SystemRoots, client};
 pub use handshake::Handshake;
 pub use inspect::CertificateWarning;
 pub use load::{CertificateError, LoadedCertificate, load};

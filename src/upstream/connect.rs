@@ -4,20 +4,41 @@
 //! take the stream that comes out.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::HandshakeKind;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
 
 use super::Endpoint;
-use super::connection::Connection;
 use crate::http::stream::Stream;
+
+/// A connection on which nothing was said yet.
+pub struct Opened {
+    pub stream: Stream,
+    /// `None` is plain text.
+    pub handshake: Option<Handshake>,
+}
+
+/// A completed TLS handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handshake {
+    pub resumed: bool,
+    /// From the TCP connection made to the handshake's end.
+    pub took: Duration,
+}
 
 /// Why no connection came about.
 #[derive(Debug)]
 pub enum ConnectError {
     TimedOut,
     Failed(io::Error),
+    /// The TCP connection was made in time, the TLS handshake wasn't.
+    HandshakeTimedOut,
+    /// The certificate isn't believed, the two have no version or protocol in common, or it isn't TLS that is spoken.
+    HandshakeFailed(io::Error),
     /// This side has no descriptor or memory for it; the endpoint was not asked.
     Exhausted(io::Error),
 }
@@ -32,22 +53,22 @@ impl From<io::Error> for ConnectError {
     }
 }
 
-/// Opens an HTTP/1 connection within `limit`.
+/// Opens a connection to an endpoint within `limit`: everything below the protocol.
 ///
 /// # Errors
-/// Refused or unreachable; not done in time; out of descriptors or memory.
-pub async fn connect(endpoint: &Endpoint, limit: Duration) -> Result<Connection, ConnectError> {
-    Ok(Connection::over(open(endpoint, limit).await?))
-}
-
-/// Everything below the protocol.
-async fn open(endpoint: &Endpoint, limit: Duration) -> Result<Stream, ConnectError> {
+/// Refused or unreachable; not done in time; no TLS to be had; out of descriptors or memory.
+pub async fn connect(endpoint: &Endpoint, limit: Duration) -> Result<Opened, ConnectError> {
     let now = Instant::now();
     let deadline = now.checked_add(limit).unwrap_or(now + FAR);
-    Ok(Stream::Tcp(open_tcp(endpoint, deadline).await?))
+    let tcp = connect_tcp(endpoint, deadline).await?;
+    if endpoint.tls.is_none() {
+        return Ok(Opened { stream: Stream::Tcp(tcp), handshake: None });
+    }
+    // Boxed: a plain connect mustn't hold the handshake's room.
+    Box::pin(shake_hands(endpoint, tcp, deadline)).await
 }
 
-async fn open_tcp(endpoint: &Endpoint, deadline: Instant) -> Result<TcpStream, ConnectError> {
+async fn connect_tcp(endpoint: &Endpoint, deadline: Instant) -> Result<TcpStream, ConnectError> {
     let stream = match timeout_at(deadline, TcpStream::connect(endpoint.address())).await {
         Ok(stream) => stream?,
         Err(_) => return Err(ConnectError::TimedOut),
@@ -55,6 +76,26 @@ async fn open_tcp(endpoint: &Endpoint, deadline: Instant) -> Result<TcpStream, C
     // Only latency is lost where the option can't be set.
     let _ = stream.set_nodelay(true);
     Ok(stream)
+}
+
+async fn shake_hands(endpoint: &Endpoint, tcp: TcpStream, deadline: Instant) -> Result<Opened, ConnectError> {
+    let started = Instant::now();
+    let (Some(dial), Some(name)) = (&endpoint.dial.tls, endpoint.tls.as_ref().and_then(|tls| tls.name.clone())) else {
+        return Err(ConnectError::HandshakeFailed(io::ErrorKind::InvalidInput.into()));
+    };
+    match timeout_at(deadline, TlsConnector::from(Arc::clone(&dial.config)).connect(name, tcp)).await {
+        Ok(Ok(tls)) => {
+            endpoint.note_handshake(None);
+            let resumed = tls.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+            let handshake = Handshake { resumed, took: started.elapsed() };
+            Ok(Opened { stream: Stream::ClientTls(Box::new(tls)), handshake: Some(handshake) })
+        }
+        Ok(Err(error)) => {
+            endpoint.note_handshake(Some(&error));
+            Err(ConnectError::HandshakeFailed(error))
+        }
+        Err(_) => Err(ConnectError::HandshakeTimedOut),
+    }
 }
 
 /// Stands for a deadline that the clock can't express.

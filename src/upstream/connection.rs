@@ -1,7 +1,7 @@
 //! An HTTP/1 connection to an endpoint.
 
 use std::io;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use tokio::time::Instant;
 
@@ -29,7 +29,13 @@ impl Connection {
     /// reactor has already seen something on it.
     pub fn is_spoiled(&mut self) -> bool {
         let mut probe = [0; 1];
-        !matches!(self.stream.tcp().try_read(&mut probe), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        match &mut self.stream {
+            Stream::Tcp(tcp) => {
+                !matches!(tcp.try_read(&mut probe), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+            }
+            // Session tickets come when the server likes to send them: only TLS can tell them from a response.
+            stream => stream.poll_read(&mut Context::from_waker(Waker::noop()), &mut probe).is_ready(),
+        }
     }
 
     /// Reads more of what the endpoint sends; 0 is the end.

@@ -5,10 +5,13 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use rustls_pki_types::ServerName;
+
+use super::dial::Dial;
 use super::ejection::{Failures, Verdict};
 use super::group::{Balance, Group};
 use super::pace::{Back, Pace};
@@ -25,6 +28,11 @@ pub struct Endpoint {
     pub(super) zone: Option<Arc<str>>,
     /// What a sticky cookie says of it.
     pub(super) token: Option<Token>,
+    pub(super) dial: Arc<Dial>,
+    /// `None`: plain text.
+    pub(super) tls: Option<Box<EndpointTls>>,
+    /// See [`Endpoint::connection_key`].
+    pub(super) connection_key: u64,
     pub(super) rules: Rules,
     pub(super) live: Arc<Live>,
     pub(super) balance: Arc<Balance>,
@@ -36,6 +44,11 @@ impl Endpoint {
     /// Unique in the process, and stable as long as the live state is carried over.
     pub fn id(&self) -> u32 {
         self.live.id
+    }
+
+    /// Connections of the same key may stand in for each other.
+    pub(super) fn connection_key(&self) -> u64 {
+        self.connection_key
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -85,6 +98,21 @@ impl Endpoint {
     /// Takes in the time from an attempt's start to its response's head, or to its failure. For `least_time` alone.
     pub fn note_time(&self, took: Duration, failed: bool, now: Instant) {
         self.live.pace.time.observe(took, failed, millis(now));
+    }
+
+    /// Tells the log when handshakes begin to fail, and when they succeed again.
+    pub(super) fn note_handshake(&self, error: Option<&std::io::Error>) {
+        let failed = error.is_some();
+        let changed =
+            |tls: &EndpointTls| tls.fails.load(Relaxed) != failed && tls.fails.swap(failed, Relaxed) != failed;
+        if !self.tls.as_deref().is_some_and(changed) {
+            return;
+        }
+        let (upstream, endpoint) = (&*self.upstream, self.name());
+        match error {
+            Some(error) => tracing::warn!(upstream, endpoint, %error, "TLS handshakes with this endpoint fail"),
+            None => tracing::info!(upstream, endpoint, "TLS handshakes with this endpoint succeed again"),
+        }
     }
 
     fn fail(&self, now: u64, probe: bool) {
@@ -139,6 +167,21 @@ impl fmt::Debug for Endpoint {
             .field("name", &self.name)
             .field("configured", &self.configured)
             .finish_non_exhaustive()
+    }
+}
+
+/// What TLS needs to know of one endpoint.
+pub(super) struct EndpointTls {
+    /// Whom it has to prove to be; `None`: no certificate can name it.
+    pub(super) name: Option<ServerName<'static>>,
+    /// The last handshake failed.
+    pub(super) fails: AtomicBool,
+}
+
+impl EndpointTls {
+    pub(super) fn of(dial: &Dial, configured: &str) -> Option<Box<Self>> {
+        let name = dial.tls.as_ref()?.server_name(configured);
+        Some(Box::new(Self { name, fails: AtomicBool::new(false) }))
     }
 }
 

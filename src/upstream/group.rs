@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use super::ask::Ask;
-use super::endpoint::{Endpoint, InFlight, Live, Rules};
+use super::dial::Dial;
+use super::endpoint::{Endpoint, EndpointTls, InFlight, Live, Rules};
 use super::policy::{Choice, Dice, Peer, Request};
 use super::seconds::{seconds, whole};
 use super::sticky::Sticky;
@@ -35,23 +36,30 @@ impl Group {
         config: &config::Upstream,
         addresses: &[(&config::Endpoint, SocketAddr)],
         balance: &Arc<Balance>,
+        dial: &Arc<Dial>,
         sticky: Option<&Sticky>,
         mut live: impl FnMut(&config::Endpoint, SocketAddr) -> Arc<Live>,
     ) -> Arc<Self> {
         let single = matches!(addresses, [(only, _)] if !only.backup);
         let usable = |backup: bool| addresses.iter().filter(|(e, _)| e.backup == backup && !e.down).count();
         let floor = floor(config.ejection.min_available, usable(false));
-        let mut endpoint = |group: &Weak<Group>, &(entry, address): &(&config::Endpoint, SocketAddr)| Endpoint {
-            address,
-            name: address.to_string().into(),
-            configured: Arc::from(&*entry.address),
-            upstream: Arc::clone(&config.name),
-            zone: entry.zone.as_deref().map(Arc::from),
-            token: sticky.map(|sticky| sticky.token(address)),
-            rules: rules(entry, &config.ejection, single, floor == 0),
-            live: live(entry, address),
-            balance: Arc::clone(balance),
-            group: Weak::clone(group),
+        let mut endpoint = |group: &Weak<Group>, &(entry, address): &(&config::Endpoint, SocketAddr)| {
+            let live = live(entry, address);
+            Endpoint {
+                address,
+                name: address.to_string().into(),
+                configured: Arc::from(&*entry.address),
+                upstream: Arc::clone(&config.name),
+                zone: entry.zone.as_deref().map(Arc::from),
+                token: sticky.map(|sticky| sticky.token(address)),
+                dial: Arc::clone(dial),
+                tls: EndpointTls::of(dial, &entry.address),
+                connection_key: dial.connection_key(live.id),
+                rules: rules(entry, &config.ejection, single, floor == 0),
+                live,
+                balance: Arc::clone(balance),
+                group: Weak::clone(group),
+            }
         };
         Arc::new_cyclic(|group| {
             let endpoints: Arc<[Arc<Endpoint>]> = addresses.iter().map(|a| Arc::new(endpoint(group, a))).collect();

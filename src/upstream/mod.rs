@@ -7,6 +7,7 @@ mod ask;
 mod budget;
 pub mod connect;
 pub mod connection;
+mod dial;
 mod ejection;
 mod endpoint;
 mod group;
@@ -35,6 +36,7 @@ use crate::config;
 
 pub use self::ask::{Ask, Asks};
 pub use self::budget::RetryBudget;
+pub use self::dial::Dial;
 pub use self::endpoint::{Endpoint, InFlight};
 pub use self::retry::{Failure, may_retry};
 pub use self::tried::Tried;
@@ -47,6 +49,7 @@ pub struct Upstream {
     /// group follow one another; no request takes it.
     addresses: Mutex<Vec<Vec<SocketAddr>>>,
     balance: Arc<Balance>,
+    dial: Arc<Dial>,
     budget: Arc<RetryBudget>,
     asks: Option<Box<Asks>>,
     /// A reload put it in the place of one that served already.
@@ -58,6 +61,11 @@ impl Upstream {
     /// [`set_addresses`](Upstream::set_addresses), unless `previous` knows them. If `previous` has the same name, its
     /// live state is shared by address; nothing in it is changed, so that a reload may still be given up.
     pub fn new(config: &config::Upstream, previous: Option<&Upstream>) -> Self {
+        Self::dialing(config, previous, Dial::plain())
+    }
+
+    /// [`new`](Upstream::new) with a way to connect of its own.
+    pub fn dialing(config: &config::Upstream, previous: Option<&Upstream>, dial: Arc<Dial>) -> Self {
         seconds::epoch();
         let previous = previous.filter(|previous| previous.config.name == config.name);
         let addresses: Vec<_> = config.endpoints.iter().map(|entry| known_addresses(entry, previous)).collect();
@@ -69,12 +77,15 @@ impl Upstream {
         let asks = Asks::of(config).map(Box::new);
         let before = previous.map(|previous| previous.group.load_full());
         let follows = before.as_ref().is_some_and(|group| !group.endpoints.is_empty());
-        let group = Build { config, balance: &balance, asks: asks.as_deref() }.group(&addresses, before, |_| follows);
+        let group =
+            Build { config, balance: &balance, dial: &dial, asks: asks.as_deref() }
+                .group(&addresses, before, |_| follows);
         Self {
             config: config.clone(),
             group: ArcSwap::new(group),
             addresses: Mutex::new(addresses),
             balance,
+            dial,
             budget,
             asks,
             follows,
@@ -87,6 +98,11 @@ impl Upstream {
 
     pub fn name(&self) -> &Arc<str> {
         &self.config.name
+    }
+
+    /// How its endpoints are connected to.
+    pub fn dial(&self) -> &Arc<Dial> {
+        &self.dial
     }
 
     /// Every endpoint that has an address, in the order of the configuration.
@@ -155,7 +171,7 @@ impl Upstream {
                 *known = distinct(addresses);
             }
         }
-        let build = Build { config: &self.config, balance: &self.balance, asks: self.asks() };
+        let build = Build { config: &self.config, balance: &self.balance, dial: &self.dial, asks: self.asks() };
         // What a name leads to when the process starts is not added to what serves already.
         let is_added = |entry: &config::Endpoint| self.follows || !(first && entry.address == configured);
         self.group.store(build.group(&known, Some(self.group.load_full()), is_added));
@@ -190,6 +206,7 @@ fn distinct(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
 struct Build<'a> {
     config: &'a config::Upstream,
     balance: &'a Arc<Balance>,
+    dial: &'a Arc<Dial>,
     asks: Option<&'a Asks>,
 }
 
@@ -214,7 +231,7 @@ impl Build<'_> {
             subset::keep(subset, &mut entries);
         }
         let sticky = self.asks.and_then(Asks::sticky);
-        Group::new(config, &entries, self.balance, sticky, |entry, address| {
+        Group::new(config, &entries, self.balance, self.dial, sticky, |entry, address| {
             let carried = live.get_mut(&address).and_then(Vec::pop);
             carried.unwrap_or_else(|| match config.slow_start.is_some() && is_added(entry) {
                 true => Arc::new(Live::added()),

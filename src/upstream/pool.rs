@@ -9,9 +9,9 @@ use tokio::time::Instant;
 use super::Endpoint;
 use super::connection::Connection;
 
-/// Idle connections by endpoint; the one used last is taken first, so that the rest can age out.
+/// Idle connections by endpoint and by how they were made; the one used last is taken first, so that the rest can age out.
 pub struct Pool {
-    slots: HashMap<u32, Slot, foldhash::fast::RandomState>,
+    slots: HashMap<u64, Slot, foldhash::fast::RandomState>,
     /// When it was last swept: how old connections are counts from there, and no request reads a clock for it.
     swept: Instant,
 }
@@ -30,7 +30,7 @@ impl Default for Pool {
 impl Pool {
     /// The idle connection used last that still lives.
     pub fn take(&mut self, endpoint: &Arc<Endpoint>) -> Option<Connection> {
-        let slot = self.slots.get_mut(&endpoint.id())?;
+        let slot = self.slots.get_mut(&endpoint.connection_key())?;
         while let Some(mut connection) = slot.idle.pop() {
             if !connection.is_spoiled() {
                 connection.reused = true;
@@ -52,7 +52,8 @@ impl Pool {
             return;
         }
         connection.idle_since = self.swept;
-        let slot = self.slots.entry(endpoint.id()).or_insert_with(|| Slot { idle: Vec::new(), idle_timeout });
+        let slot =
+            self.slots.entry(endpoint.connection_key()).or_insert_with(|| Slot { idle: Vec::new(), idle_timeout });
         slot.idle_timeout = idle_timeout;
         if slot.idle.len() >= at_most {
             slot.idle.remove(0);

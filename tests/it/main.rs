@@ -35,5 +35,6 @@ mod splice;
 mod system_calls;
 mod tls;
 mod upgrade_websocket;
+mod upstream_tls;
 
 mod differential;

@@ -9,6 +9,7 @@ mod names;
 mod route;
 mod site;
 mod upstream;
+mod upstream_tls;
 
 use std::path::{Path, PathBuf};
 

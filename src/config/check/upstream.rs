@@ -33,6 +33,7 @@ impl Checker<'_> {
                 },
                 retry: self.retry(file.retry.0.as_ref()),
                 timeouts: timeouts(&file.timeouts),
+                tls: self.upstream_tls(name, file),
                 idle_connections: file.idle_connections.size(),
                 splice: file.splice.0,
                 host: file.host.0.clone(),

@@ -13,7 +13,7 @@ pub(crate) use listener::{HttpFile, Https, ListenerFile, TlsFile};
 pub(crate) use site::{CertificateFile, Condition, CustomReplyFile, HeaderRulesFile, ReplyFile, RouteFile, SiteFile};
 #[cfg(test)]
 pub(crate) use upstream::HashFile;
-pub(crate) use upstream::{EndpointFile, RetryFile, StickyFile, TimeoutsFile, UpstreamFile};
+pub(crate) use upstream::{EndpointFile, RetryFile, StickyFile, TimeoutsFile, UpstreamFile, UpstreamTlsFile};
 
 use super::model::{LogFormat, LogLevel, LogOutput};
 use super::read::{Many, Named, Switch};

@@ -1,11 +1,11 @@
 //! `[upstream.NAME]`
 
-use crate::config::model::{HashKey, SameSite};
+use crate::config::model::{HashKey, SameSite, TlsVersion};
 use crate::config::read::{Many, Switch};
 use crate::config::table::table;
 use crate::config::value::{
     ByteSize, CookieName, EndpointAddress, Factor, FilePath, Flag, HostHeader, Name, Number, OffOr, PolicyName,
-    Preference, RetryCause, SecretText, Share, Timeout,
+    Preference, RetryCause, SecretText, ServerNameText, Share, Timeout,
 };
 
 table! {
@@ -56,6 +56,8 @@ table! {
         retry: Switch<RetryFile> = true,
         /// Deadlines.
         timeouts: TimeoutsFile = {},
+        /// TLS towards the endpoints: `true`, or a table. Their certificates are verified.
+        tls: Switch<UpstreamTlsFile> = false,
         /// Idle connections that each worker keeps to each endpoint.
         idle_connections: Number<0, 65_535> = 256,
         /// Passes long plain bodies from socket to socket without copying them through the process (Linux `splice`): a third
@@ -151,6 +153,48 @@ table! {
 }
 
 table! {
+    /// TLS towards the endpoints, 1.2 and 1.3. Each certificate has to lead to a trusted authority and to name the endpoint:
+    /// else the attempt fails like a refused connection. Sessions are resumed. Files are read at the start and at each
+    /// reload. nginx verifies nothing unless `proxy_ssl_verify` is on, and names no host unless `proxy_ssl_server_name` is.
+    ///
+    /// ```toml
+    /// [upstream.backend.tls]
+    /// ca = "/etc/tidegate/backend-ca.pem"
+    /// server_name = "backend.internal"
+    /// certificate = { chain = "/etc/tidegate/client.pem", key = "/etc/tidegate/client.key" }
+    /// ```
+    pub(crate) struct UpstreamTlsFile {
+        /// The authorities that are believed, as PEM. Without it: the system's.
+        ca: FilePath,
+        /// The host that the handshake asks for (SNI) and that the certificate has to name. Without it: the host of each
+        /// endpoint's address. For an IP address none is asked for, and the certificate has to name the address.
+        server_name: ServerNameText,
+        /// What Tidegate shows to endpoints that ask who it is.
+        certificate: ClientCertificateFile,
+        /// `false` takes any certificate of anyone: whoever is on the way can then read and change everything.
+        verify: Flag = true,
+        /// The oldest version that is spoken.
+        min_version: TlsVersion = "1.2",
+    }
+}
+
+table! {
+    /// A client certificate and its key, as PEM files.
+    ///
+    /// ```toml
+    /// [upstream.backend.tls.certificate]
+    /// chain = "/etc/tidegate/client.pem"
+    /// key = "/etc/tidegate/client.key"
+    /// ```
+    pub(crate) struct ClientCertificateFile {
+        /// The certificate, then those that lead to the root.
+        chain: FilePath = required,
+        /// The private key.
+        key: FilePath = required,
+    }
+}
+
+table! {
     /// When a request is tried on another endpoint. A refused connection is always retried, since nothing was sent.
     /// Never after a byte of the response went to the client.
     ///
@@ -188,7 +232,7 @@ table! {
     /// response = "5m"
     /// ```
     pub(crate) struct TimeoutsFile {
-        /// To connect.
+        /// To connect, the TLS handshake included.
         connect: Timeout = "5s",
         /// From the request sent to the end of the response's head: else 504.
         response: Timeout = "60s",

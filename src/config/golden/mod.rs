@@ -31,6 +31,7 @@ golden! {
     a_route_leads_to_exactly_one_place_and_is_reachable
     endpoints_that_never_serve_are_pointed_out
     policies_have_what_they_go_by
+    tls_towards_endpoints_is_verified_and_can_work
     variables_must_be_set
 }
 

@@ -17,7 +17,9 @@ pub use balance::{Hash, HashKey, Locality, Policy, SameSite, Secret, Sticky, Sub
 pub use limit::{Limit, LimitKey, Rate};
 pub use listener::{HttpLimits, HttpsRedirect, Listener, Tls, TlsVersion};
 pub use site::{Action, CertificateFiles, CustomReply, HeaderMatch, HeaderRule, HostPattern, PathMatch, Route, Site};
-pub use upstream::{Ejection, Endpoint, Retry, RetryBudget, RetryOn, Upstream, UpstreamHost, UpstreamTimeouts};
+pub use upstream::{
+    Ejection, Endpoint, Retry, RetryBudget, RetryOn, Upstream, UpstreamHost, UpstreamTimeouts, UpstreamTls,
+};
 
 /// A whole checked configuration.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,10 +1,12 @@
 //! Upstreams: endpoints, how one is chosen, when another is tried.
 
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::balance::{Locality, Policy, Sticky, Subset};
+use super::{CertificateFiles, TlsVersion};
 
 /// A named group of endpoints.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +23,8 @@ pub struct Upstream {
     pub ejection: Ejection,
     pub retry: Retry,
     pub timeouts: UpstreamTimeouts,
+    /// `None` is plain text.
+    pub tls: Option<UpstreamTls>,
     /// Idle connections kept for each endpoint by each worker. Default 256.
     pub idle_connections: usize,
     /// Long plain bodies pass through a pipe instead of the worker's buffers. Off by default.
@@ -30,6 +34,26 @@ pub struct Upstream {
     /// Response head bounds. Defaults 32 KiB and 100 fields.
     pub max_head_bytes: usize,
     pub max_fields: usize,
+}
+
+/// TLS towards the endpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// PEM file of the authorities that are believed; `None` is the system's.
+    pub ca: Option<PathBuf>,
+    /// For SNI and verification; `None` is the host of each endpoint's address.
+    pub server_name: Option<String>,
+    pub certificate: Option<CertificateFiles>,
+    /// Default true.
+    pub verify: bool,
+    /// Default 1.2.
+    pub min_version: TlsVersion,
+}
+
+impl Default for UpstreamTls {
+    fn default() -> Self {
+        Self { ca: None, server_name: None, certificate: None, verify: true, min_version: TlsVersion::Tls12 }
+    }
 }
 
 /// The Host field sent upstream.

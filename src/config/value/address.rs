@@ -58,12 +58,9 @@ impl Text for EndpointAddress {
 
     fn parse(text: &str) -> Result<Self, Complaint> {
         let wrong = |help: String| Err(Complaint::is_not(text, "an endpoint").help(help));
-        if let Some(rest) = text.strip_prefix("http://") {
+        if let Some((scheme, rest)) = text.split_once("://") {
             let address = rest.split('/').next().unwrap_or(rest);
-            return wrong(format!("leave the scheme out: \"{address}\""));
-        }
-        if text.starts_with("https://") {
-            return wrong("endpoints speak plain HTTP; TLS towards them is not supported".to_owned());
+            return wrong(without_scheme(scheme, address));
         }
         if text.starts_with("unix:") || text.starts_with('/') {
             return wrong("unix sockets are not supported; use host:port".to_owned());
@@ -159,6 +156,43 @@ impl Text for HostHeader {
             "\"request\", \"endpoint\", or the host to send, with its port if it has one.",
             &["request", "endpoint", "app.internal"],
         )
+    }
+}
+
+/// What to write in the place of a URL.
+fn without_scheme(scheme: &str, address: &str) -> String {
+    match scheme {
+        "https" => {
+            let port = if split_port(address).1.is_some() { "" } else { ":443" };
+            format!("write \"{address}{port}\", and `tls = true` in the upstream")
+        }
+        _ => format!("leave the scheme out: \"{address}\""),
+    }
+}
+
+/// The host that a certificate has to name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ServerNameText(pub(crate) String);
+
+impl Text for ServerNameText {
+    const DEFINITION: Option<&'static str> = None;
+    const EXPECTED: &'static str = "a host name";
+
+    fn parse(text: &str) -> Result<Self, Complaint> {
+        match rustls_pki_types::ServerName::try_from(text) {
+            Ok(_) => Ok(Self(text.to_ascii_lowercase())),
+            Err(_) => {
+                let help = match text {
+                    "$host" | "$proxy_host" => "leave it out for the host of the endpoint's address",
+                    _ => "write the host alone, without a port: \"backend.internal\"",
+                };
+                Err(Complaint::is_not(text, "a host name").help(help))
+            }
+        }
+    }
+
+    fn json() -> Json {
+        string_schema("A host name or an IP address, without a port.", &["backend.internal"])
     }
 }
 

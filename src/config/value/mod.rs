@@ -20,7 +20,7 @@ use serde_json::{Value as Json, json};
 use super::diagnostic::quote;
 use super::schema::Definitions;
 
-pub(crate) use address::{EndpointAddress, HostHeader, ListenAddress, Network};
+pub(crate) use address::{EndpointAddress, HostHeader, ListenAddress, Network, ServerNameText};
 pub(crate) use balance::{CookieName, Factor, InstanceName, MIN_SECRET, SecretText};
 pub(crate) use choice::{LogFormatName, PolicyName, Preference, RetryCause, SecurityHeaders};
 pub(crate) use duration::{Delay, Timeout};

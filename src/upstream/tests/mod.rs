@@ -69,6 +69,7 @@ fn configured(policy: Policy, entries: &[Entry]) -> config::Upstream {
             max_replay_bytes: 65_536,
         },
         timeouts: config::UpstreamTimeouts::default(),
+        tls: None,
         idle_connections: 256,
         splice: false,
         host: config::UpstreamHost::Request,

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rcgen::{CertificateParams, KeyPair};
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// Self-signed, for some host names. ECDSA P-256 unless told.
 pub struct Certificate {
@@ -45,6 +45,10 @@ impl Certificate {
 
     pub fn der(&self) -> CertificateDer<'static> {
         CertificateDer::from_pem_file(&self.chain).unwrap()
+    }
+
+    pub fn key_der(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::from_pem_file(&self.key).unwrap()
     }
 
     /// For a site: `certificate = …`.

@@ -17,6 +17,7 @@ mod message;
 mod nginx;
 mod origin;
 mod peer;
+mod tls_front;
 mod tool;
 mod wire;
 
@@ -31,8 +32,10 @@ pub use h2_client::{H2Client, reason_of};
 pub use h2_frames::{Fate, GET, RawH2, block, error, flag, frame, kind};
 pub use latch::Latch;
 pub use message::{Broken, Framing, Message, Response};
+pub use nginx::Nginx;
 pub use origin::{Blackhole, Origin, refusing_address};
 pub use peer::{Peer, Proxy, Recipe, on_each, same_on_both};
+pub use tls_front::{Terms, TlsFront, backend_certificate};
 pub use tool::{Ran, run, run_with_input};
 
 /// The longest that anything here waits.
