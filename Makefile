@@ -18,7 +18,7 @@ $(RELEASES): export TIDEGATE_COMMIT = $(or $(shell git rev-parse --short=12 HEAD
 $(RELEASES): export TIDEGATE_RUSTC = $(shell rustc --version)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build release check lint fmt unit blocks budget micro bench image deny clean needs-build needs-test
+.PHONY: help demo test build release check lint fmt unit blocks budget testssl micro bench image deny clean needs-build needs-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,10 @@ blocks: # the README's command blocks, against a demo that really runs
 budget: needs-test ## count the instructions of a request against benches/budget/budget.toml; UPDATE=1 writes it anew
 	$(CARGO) build --locked --profile budget --bin tidegate
 	benches/budget/run $(if $(UPDATE),--update) --program $(TARGET_DIR)/budget/tidegate
+
+testssl: needs-test ## scan the TLS of config/tidegate.toml with testssl.sh: no finding above LOW, grade A
+	$(CARGO) build --locked --bin tidegate
+	scripts/testssl $(TARGET_DIR)/debug/tidegate
 
 micro: needs-build ## time the parts of a request's way; PART=limit times those with this in their name
 	$(CARGO) bench --locked --profile budget --bench micro -- $(PART)

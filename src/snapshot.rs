@@ -72,6 +72,8 @@ pub struct CompiledSite {
 
 /// A listener as a request reads it.
 pub struct CompiledListener {
+    /// The request field that tells the subject of a client's certificate.
+    pub subject_header: Option<String>,
     pub redirect: Option<Redirect>,
     pub http: HttpLimits,
     /// Rules of the listener alone, then of listener and site, then of listener, site and route.
@@ -260,7 +262,9 @@ fn compile_listener(listener: &config::Listener, sites: &[config::Site]) -> Comp
         let rules = &route.response_headers;
         (!rules.is_empty()).then(|| HeaderRules::compile(&[own, &site.response_headers, rules]))
     });
+    let client_auth = listener.tls.as_ref().and_then(|tls| tls.client_auth.as_ref());
     CompiledListener {
+        subject_header: client_auth.and_then(|certificate| certificate.subject_header.clone()),
         redirect,
         http: listener.http.clone(),
         rules: HeaderRules::compile(&[own]),

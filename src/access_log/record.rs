@@ -63,6 +63,8 @@ pub struct TlsRecord<'a> {
     pub version: &'a str,
     pub cipher: &'a str,
     pub resumed: bool,
+    /// The subject of the client's certificate.
+    pub client: Option<&'a str>,
 }
 
 macro_rules! fields {
@@ -115,6 +117,7 @@ fields! {
     TlsVersion = "tls_version",
     TlsCipher = "tls_cipher",
     TlsResumed = "tls_resumed",
+    TlsClient = "tls_client",
 }
 
 /// A field's value, before a format gives it its form.
@@ -161,6 +164,7 @@ impl<'a> Record<'a> {
             Field::TlsVersion => self.tls.map(|tls| tls.version.as_bytes()).into(),
             Field::TlsCipher => self.tls.map(|tls| tls.cipher.as_bytes()).into(),
             Field::TlsResumed => self.tls.map_or(Value::Absent, |tls| Value::Flag(tls.resumed)),
+            Field::TlsClient => self.tls.and_then(|tls| tls.client.map(str::as_bytes)).into(),
         }
     }
 }

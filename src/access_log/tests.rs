@@ -137,7 +137,12 @@ fn json_says_everything_that_is_known() {
         attempts: 2,
         connect: Some(Duration::from_millis(2)),
         reason: Some(Reason::UpstreamBodyBroken),
-        tls: Some(TlsRecord { version: "TLSv1.3", cipher: "TLS_AES_128_GCM_SHA256", resumed: true }),
+        tls: Some(TlsRecord {
+            version: "TLSv1.3",
+            cipher: "TLS_AES_128_GCM_SHA256",
+            resumed: true,
+            client: Some("CN=ann"),
+        }),
         ..record()
     };
     let expected = concat!(
@@ -146,7 +151,8 @@ fn json_says_everything_that_is_known() {
         r#""bytes_sent":128,"bytes_received":321,"duration":0.001234,"referer":"r\"\u00ff","user_agent":"curl/8","#,
         r#""site":"example.com","route":"/","upstream":"api","endpoint":"10.0.0.2:80","retried":["10.0.0.3:80"],"#,
         r#""attempts":2,"connect":0.002000,"first_byte":0.001000,"reason":"upstream_body_broken","#,
-        r#""request_id":"abc","tls_version":"TLSv1.3","tls_cipher":"TLS_AES_128_GCM_SHA256","tls_resumed":true}"#,
+        r#""request_id":"abc","tls_version":"TLSv1.3","tls_cipher":"TLS_AES_128_GCM_SHA256","tls_resumed":true,"#,
+        r#""tls_client":"CN=ann"}"#,
         "\n"
     );
     let line = line(LogFormat::Json, &record);

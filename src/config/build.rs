@@ -23,6 +23,7 @@ impl Config {
             lame_duck: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
             trusted_proxies: Vec::new(),
+            ticket_keys: Vec::new(),
             listeners: Vec::new(),
             sites: Vec::new(),
             upstreams: Vec::new(),

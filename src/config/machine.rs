@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::diagnostic::Severity;
-use super::model::{Site, UpstreamTls};
+use super::model::{ClientAuth, Site, UpstreamTls};
 
 /// The machine that a configuration is checked for.
 pub trait Machine {
@@ -15,6 +15,15 @@ pub trait Machine {
 
     /// All that is wrong with the files that TLS towards an upstream needs.
     fn upstream_tls(&self, tls: &UpstreamTls) -> Vec<FileFault>;
+
+    /// All that is wrong with the files that clients' certificates are verified with.
+    fn client_auth(&self, settings: &ClientAuth) -> Vec<FileFault>;
+
+    /// Whether a file holds a key for session tickets.
+    ///
+    /// # Errors
+    /// Why not, in a few words.
+    fn ticket_key(&self, path: &Path) -> Result<(), String>;
 
     /// Whether lines can be added to a log file. Creates nothing.
     ///
@@ -55,6 +64,14 @@ impl Machine for Nowhere {
 
     fn upstream_tls(&self, _: &UpstreamTls) -> Vec<FileFault> {
         Vec::new()
+    }
+
+    fn client_auth(&self, _: &ClientAuth) -> Vec<FileFault> {
+        Vec::new()
+    }
+
+    fn ticket_key(&self, _: &Path) -> Result<(), String> {
+        Ok(())
     }
 
     fn log_file(&self, _: &Path) -> Result<(), String> {

@@ -61,7 +61,13 @@ pub(crate) const NAMES: &[(&str, &str)] = &[
     ("ssl", "tls"),
     ("ssl_certificate", "certificate.chain"),
     ("ssl_certificate_key", "certificate.key"),
+    ("ssl_ciphers", "tls.ciphers"),
+    ("ssl_client_certificate", "tls.client_auth.ca"),
+    ("ssl_crl", "tls.client_auth.crl"),
+    ("ssl_prefer_server_ciphers", "tls.cipher_order"),
     ("ssl_protocols", "tls.min_version"),
+    ("ssl_session_ticket_key", "ticket_keys"),
+    ("ssl_verify_client", "tls.client_auth.required"),
     ("worker_connections", "max_connections"),
     ("worker_processes", "workers"),
 ];

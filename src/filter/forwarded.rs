@@ -31,7 +31,7 @@ pub fn is_suspicious(name: &[u8]) -> bool {
 pub struct Identity<'a> {
     /// The connection's other end.
     pub peer: IpAddr,
-    /// The client, as [`super::client::TrustedProxies::client`] tells it.
+    /// The client, as [`super::client_auth::TrustedProxies::client`] tells it.
     pub client: IpAddr,
     /// Whether the request came over TLS.
     pub tls: bool,
@@ -40,6 +40,8 @@ pub struct Identity<'a> {
     pub request_id: &'a [u8],
     /// Whether the peer is a trusted proxy.
     pub trusted: bool,
+    /// The field for the subject of the client's certificate, and the subject.
+    pub subject: Option<(&'a str, &'a str)>,
 }
 
 impl Identity<'_> {
@@ -64,6 +66,11 @@ impl Identity<'_> {
         out.extend_from_slice(b"\r\nX-Request-Id: ");
         out.extend_from_slice(self.request_id);
         out.extend_from_slice(b"\r\n");
+        if let Some((name, subject)) = self.subject {
+            for part in [name, ": ", subject, "\r\n"] {
+                out.extend_from_slice(part.as_bytes());
+            }
+        }
         if self.trusted {
             for line in fields.get_all(FieldId::Forwarded) {
                 out.extend_from_slice(b"Forwarded: ");
@@ -117,6 +124,7 @@ mod tests {
             host: b"example.com:8443",
             request_id: b"id",
             trusted,
+            subject: None,
         }
     }
 

@@ -24,7 +24,7 @@ use crate::proxy::downstream::http1::{refuse_http1, serve_http1};
 use crate::proxy::downstream::http2::{is_preface, serve_http2};
 use crate::proxy::local::{ListenerSeat, Local, Open};
 use crate::reason::Reason;
-use crate::tls::Handshake;
+use crate::tls::{self, Handshake};
 
 /// Serves one connection to its end; `held` is dropped then. What not every connection does is boxed: a plain idle one
 /// mustn't hold its room.
@@ -104,7 +104,7 @@ async fn shake_hands(local: &Rc<Local>, config: &Arc<ServerConfig>, stream: TcpS
         }
         Ok(Err(error)) => {
             tracing::debug!(%error, "a TLS handshake failed");
-            local.metrics.handshake(HandshakeOutcome::Failed, started.elapsed());
+            local.metrics.handshake(tls::failure(&error), started.elapsed());
             Shaken::Ended
         }
         Err(_) => {

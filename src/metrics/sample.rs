@@ -103,8 +103,13 @@ labels! {
 /// How a TLS handshake ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HandshakeOutcome {
-    Completed { version: TlsVersion, resumed: bool },
+    Completed {
+        version: TlsVersion,
+        resumed: bool,
+    },
     Failed,
+    /// A client's certificate is missing where it is required, or isn't believed.
+    ClientAuth,
     TimedOut,
 }
 

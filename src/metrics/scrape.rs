@@ -200,6 +200,7 @@ fn handshakes(workers: &Workers, out: &mut Vec<Family>) {
     }
     let mut failed = Family::new(name::HANDSHAKES_FAILED);
     failed.count(["failed"], workers.sum(|w| &w.handshakes_failed));
+    failed.count(["client_auth"], workers.sum(|w| &w.handshakes_unauthorized));
     failed.count(["timed_out"], workers.sum(|w| &w.handshakes_timed_out));
     let mut times = Family::new(name::HANDSHAKE_TIMES);
     times.times([], &merged(workers.0.iter().map(|w| &w.handshake_times)));

@@ -52,6 +52,7 @@ impl WorkerMetrics {
                 self.cells.handshake_times.observe(duration);
             }
             HandshakeOutcome::Failed => self.cells.handshakes_failed.increment(),
+            HandshakeOutcome::ClientAuth => self.cells.handshakes_unauthorized.increment(),
             HandshakeOutcome::TimedOut => self.cells.handshakes_timed_out.increment(),
         }
     }
@@ -158,6 +159,7 @@ pub(super) struct WorkerCells {
     /// By version, then by resumed.
     pub(super) handshakes: Cells<{ TlsVersion::LABELS.len() * 2 }>,
     pub(super) handshakes_failed: Cell,
+    pub(super) handshakes_unauthorized: Cell,
     pub(super) handshakes_timed_out: Cell,
     pub(super) handshake_times: Times,
     pub(super) panics: Cell,
@@ -178,6 +180,7 @@ impl WorkerCells {
             refused: Cells::default(),
             handshakes: Cells::default(),
             handshakes_failed: Cell::default(),
+            handshakes_unauthorized: Cell::default(),
             handshakes_timed_out: Cell::default(),
             handshake_times: Times::default(),
             panics: Cell::default(),

@@ -109,6 +109,12 @@ impl RequestContext {
         received.unwrap_or(self.own_id.as_bytes())
     }
 
+    /// The field for the subject of the client's certificate, and the subject, if the listener wants it told.
+    pub fn client_subject(&self) -> Option<(&str, &str)> {
+        let subject = self.connection.tls.as_ref()?.client_subject.as_deref()?;
+        Some((self.snapshot.listener(self.listener)?.subject_header.as_deref()?, subject))
+    }
+
     pub fn compiled_route(&self) -> Option<&CompiledRoute> {
         self.route.and_then(|route| self.snapshot.route(route))
     }

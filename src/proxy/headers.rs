@@ -202,6 +202,7 @@ fn identity(cx: &RequestContext) -> Identity<'_> {
         host: cx.head.authority(),
         request_id: cx.request_id(),
         trusted: cx.trusted,
+        subject: cx.client_subject(),
     }
 }
 

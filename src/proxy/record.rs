@@ -78,7 +78,12 @@ pub fn finish(cx: &mut RequestContext) {
         first_byte: cx.first_byte,
         reason: cx.reason,
         request_id: cx.request_id(),
-        tls: tls.map(|tls| TlsRecord { version: tls.version.label(), cipher: tls.cipher, resumed: tls.resumed }),
+        tls: tls.map(|tls| TlsRecord {
+            version: tls.version.label(),
+            cipher: tls.cipher,
+            resumed: tls.resumed,
+            client: tls.client_subject.as_deref(),
+        }),
     });
 }
 

@@ -32,8 +32,8 @@ pub enum StartError {
     Bind(String),
     #[error("{0}")]
     Certificates(String),
-    #[error("{address}: no TLS with these settings: {error}")]
-    Tls { address: SocketAddr, error: rustls::Error },
+    #[error("{address}: {error}")]
+    Tls { address: SocketAddr, error: tls::TlsError },
     #[error("the access log can't be opened: {0}")]
     AccessLog(#[source] io::Error),
     #[error("{0}")]
@@ -94,7 +94,7 @@ impl Instance {
         let certificates = tls::Store::new();
         certificates.replace(load_certificates(&config)?);
         metrics.set_certificates(certificates.expiries());
-        let tickets = tls::Tickets::new().map_err(|error| StartError::Certificates(error.to_string()))?;
+        let tickets = tls::Tickets::new(&config.ticket_keys).map_err(StartError::Certificates)?;
         let log = config.access_log.as_ref().map(AccessLog::start).transpose().map_err(StartError::AccessLog)?;
         if let Some(log) = &log {
             let log = Arc::clone(log);

@@ -7,8 +7,8 @@ use std::time::SystemTime;
 
 use crate::config::diagnostic::Severity;
 use crate::config::machine::{CertificateFault, FileFault, Machine};
-use crate::config::{CertificateFiles, Site, UpstreamTls};
-use crate::tls::{self, CertificateWarning, SiteCertificates, SystemRoots};
+use crate::config::{CertificateFiles, ClientAuth, Site, UpstreamTls};
+use crate::tls::{self, CertificateError, CertificateWarning, SiteCertificates, SystemRoots};
 
 /// The machine that Tidegate runs on, asked as the user that it runs as.
 pub struct ThisMachine;
@@ -41,6 +41,20 @@ impl Machine for ThisMachine {
                 })
                 .collect(),
         }
+    }
+
+    fn client_auth(&self, settings: &ClientAuth) -> Vec<FileFault> {
+        let errors = tls::client_verifier(settings).err().unwrap_or_default();
+        let fault = |error: CertificateError| FileFault {
+            path: Some(error.path().to_owned()),
+            severity: Severity::Error,
+            message: error.to_string(),
+        };
+        errors.into_iter().map(fault).collect()
+    }
+
+    fn ticket_key(&self, path: &Path) -> Result<(), String> {
+        tls::ticket_key(path).map(drop)
     }
 
     fn log_file(&self, path: &Path) -> Result<(), String> {

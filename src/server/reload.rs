@@ -44,6 +44,9 @@ impl Instance {
         let mut listening = listen(&config, &kept, self.count, &self.certificates, &self.tickets)?;
         let snapshot = Arc::new(Snapshot::build(Arc::new(config), Some(&before), &self.metrics)?);
         resolve_new_names(&snapshot);
+        self.tickets
+            .reread(&snapshot.config.ticket_keys, &before.config.ticket_keys)
+            .map_err(StartError::Certificates)?;
         // From here on nothing can fail.
         self.certificates.replace(certificates);
         self.metrics.set_certificates(self.certificates.expiries());

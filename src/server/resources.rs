@@ -55,7 +55,7 @@ pub(super) fn listen(
 ) -> Result<Vec<Listening>, StartError> {
     let serve = |listener: &config::Listener| {
         let address = listener.address;
-        let settings = |tls| tls::server_config(tls, Arc::clone(certificates), Arc::clone(tickets));
+        let settings = |tls| tls::server_config(tls, Arc::clone(certificates), tickets);
         let tls = listener.tls.as_ref().map(settings).transpose();
         let tls = tls.map_err(|error| StartError::Tls { address, error })?;
         let bound = match kept.iter().find(|(configured, _)| *configured == address) {

@@ -1,7 +1,8 @@
 //! What a handshake agreed on, for the access log and the metrics.
 
-use rustls::{CipherSuite, HandshakeKind, ProtocolVersion, ServerConnection};
+use rustls::{CipherSuite, Error, HandshakeKind, ProtocolVersion, ServerConnection};
 
+use super::subject::subject;
 use crate::metrics::{HandshakeOutcome, TlsVersion};
 
 /// A completed handshake.
@@ -16,6 +17,8 @@ pub struct Handshake {
     pub server_name: Option<Box<str>>,
     /// A ticket stood in for the certificate.
     pub resumed: bool,
+    /// The subject of the client's certificate (RFC 4514), if it showed one.
+    pub client_subject: Option<Box<str>>,
 }
 
 impl Handshake {
@@ -31,12 +34,21 @@ impl Handshake {
             http2: connection.alpn_protocol() == Some(b"h2"),
             server_name: connection.server_name().map(Box::from),
             resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+            client_subject: connection.peer_certificates().and_then(|chain| subject(chain.first()?)),
         }
     }
 
     /// For [`crate::metrics::WorkerMetrics::handshake`].
     pub fn outcome(&self) -> HandshakeOutcome {
         HandshakeOutcome::Completed { version: self.version, resumed: self.resumed }
+    }
+}
+
+/// How a handshake that failed is counted.
+pub fn failure(error: &std::io::Error) -> HandshakeOutcome {
+    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(Error::InvalidCertificate(_) | Error::NoCertificatesPresented) => HandshakeOutcome::ClientAuth,
+        _ => HandshakeOutcome::Failed,
     }
 }
 

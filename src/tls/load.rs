@@ -43,6 +43,10 @@ pub enum CertificateError {
     NoCertificate { path: PathBuf, holds: String },
     #[error("{}: line {line}: not a valid certificate", path.display())]
     BadCertificate { path: PathBuf, line: usize },
+    #[error("{}: no revocation list (X509 CRL) in it; it holds {holds}", path.display())]
+    NoList { path: PathBuf, holds: String },
+    #[error("{}: line {line}: not a valid revocation list", path.display())]
+    BadList { path: PathBuf, line: usize },
     #[error("{}: no private key in it; it holds {holds}", path.display())]
     NoKey { path: PathBuf, holds: String },
     #[error(
@@ -72,6 +76,8 @@ impl CertificateError {
             | Self::NoCertificate { path, .. }
             | Self::BadCertificate { path, .. }
             | Self::NoAuthority { path, .. }
+            | Self::NoList { path, .. }
+            | Self::BadList { path, .. }
             | Self::NoKey { path, .. }
             | Self::EncryptedKey { path, .. }
             | Self::BadKey { path, .. }
@@ -175,7 +181,7 @@ pub(super) fn parse_chain(path: &Path, text: &str) -> Result<(Vec<CertificateDer
     }
     match first {
         Some(facts) => Ok((chain, facts)),
-        None => Err(CertificateError::NoCertificate { path: path.into(), holds: holds(&blocks) }),
+        None => Err(CertificateError::NoCertificate { path: path.into(), holds: Block::list(&blocks) }),
     }
 }
 
@@ -195,7 +201,7 @@ fn parse_key(path: &Path, text: &str) -> Result<Arc<dyn SigningKey>, Certificate
         };
         return any_supported_type(&der).map_err(bad);
     }
-    Err(CertificateError::NoKey { path: path.into(), holds: holds(&blocks) })
+    Err(CertificateError::NoKey { path: path.into(), holds: Block::list(&blocks) })
 }
 
 fn check_match(
@@ -219,15 +225,6 @@ fn check_match(
 }
 
 /// What a file holds instead, in words.
-fn holds(blocks: &[Block<'_>]) -> String {
-    if blocks.is_empty() {
-        return "no PEM block (\"-----BEGIN …\"); a DER file can be converted with openssl".into();
-    }
-    let mut labels: Vec<_> = blocks.iter().map(|block| block.label).collect();
-    labels.dedup();
-    labels.join(", ")
-}
-
 const MIN_RSA_BITS: usize = 2048;
 /// Bytes of a PEM file; a chain of ten certificates takes about 20 KiB.
 const MAX_FILE: u64 = 1 << 20;

@@ -4,6 +4,7 @@
 //! with the configuration made here. Never fetches a certificate: `control` does, and hands it to the store.
 
 mod client;
+mod client_auth;
 mod handshake;
 mod inspect;
 mod load;
@@ -12,14 +13,18 @@ mod self_signed;
 mod server_config;
 mod site;
 mod store;
+mod subject;
 #[cfg(test)]
 mod tests;
+mod tickets;
 
 pub use client::{Client, ClientError, SystemRoots, client};
-pub use handshake::Handshake;
+pub use client_auth::client_verifier;
+pub use handshake::{Handshake, failure};
 pub use inspect::CertificateWarning;
 pub use load::{CertificateError, LoadedCertificate, load};
 pub use self_signed::{SelfSigned, self_signed};
-pub use server_config::{Tickets, server_config};
+pub use server_config::{TlsError, server_config};
 pub use site::SiteCertificates;
 pub use store::Store;
+pub use tickets::{TicketKey, Tickets, ticket_key};

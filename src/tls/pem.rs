@@ -80,6 +80,16 @@ impl Block<'_> {
         }
     }
 
+    /// What a file holds, for who looked for something else in it.
+    pub(super) fn list(blocks: &[Block<'_>]) -> String {
+        if blocks.is_empty() {
+            return "no PEM block (\"-----BEGIN …\"); a DER file can be converted with openssl".into();
+        }
+        let mut labels: Vec<_> = blocks.iter().map(|block| block.label).collect();
+        labels.dedup();
+        labels.join(", ")
+    }
+
     fn first_bad_line(&self) -> usize {
         let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
         let bad = |line: &str| !line.starts_with("-----") && !line.trim_end().bytes().all(is_base64);

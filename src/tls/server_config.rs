@@ -1,59 +1,84 @@
-//! rustls's settings for a listener, and the tickets that all listeners and workers share.
+//! rustls's settings for a listener.
 
-use std::fmt;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
-use rustls::server::{NoServerSessionStorage, ProducesTickets};
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider};
+use rustls::server::NoServerSessionStorage;
 use rustls::version::{TLS12, TLS13};
+use rustls::{ServerConfig, SupportedCipherSuite};
 
+use super::client_auth::client_verifier;
+use super::load::CertificateError;
 use super::store::{Resolver, Store};
-use crate::config::{Tls, TlsVersion};
+use super::tickets::Tickets;
+use crate::config::{CipherSuite, SuiteOrder, Tls, TlsVersion};
 
-/// The keys of session tickets (RFC 5077), made at random and replaced every 6 hours; a ticket is good for 6 to 12.
-///
-/// One for the whole process: a client may come back to any worker and any listener. That is safe because no listener
-/// asks clients for certificates, and because rustls resumes only under the server name that the ticket was given for.
-pub struct Tickets(Arc<dyn ProducesTickets>);
-
-impl Tickets {
-    /// Fails without a source of randomness.
-    pub fn new() -> Result<Arc<Tickets>, rustls::Error> {
-        Ok(Arc::new(Self(Ticketer::new()?)))
-    }
+/// Why a listener can't have TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error("{}", list(.0))]
+    ClientAuth(Vec<CertificateError>),
+    #[error("no TLS with these settings: {0}")]
+    Settings(#[from] rustls::Error),
 }
 
-impl fmt::Debug for Tickets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tickets")
-    }
+fn list(errors: &[CertificateError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// The configuration of a listener: TLS 1.2 and 1.3, ALPN `h2` and `http/1.1`, certificates from `store`.
+/// The configuration of a listener: its versions and suites, ALPN `h2` and `http/1.1`, certificates from `store`.
 ///
 /// Sessions are resumed by ticket only, so nothing is kept for a client that may never return. No early data: it can
 /// be replayed (RFC 8446 8).
-pub fn server_config(
-    listener: &Tls,
-    store: Arc<Store>,
-    tickets: Arc<Tickets>,
-) -> Result<Arc<ServerConfig>, rustls::Error> {
+///
+/// # Errors
+/// The authorities of clients' certificates can't be used, or rustls refuses the settings.
+pub fn server_config(listener: &Tls, store: Arc<Store>, tickets: &Arc<Tickets>) -> Result<Arc<ServerConfig>, TlsError> {
     let versions: &[_] = match listener.min_version {
         TlsVersion::Tls12 => &[&TLS13, &TLS12],
         TlsVersion::Tls13 => &[&TLS13],
     };
+    let suites = listener.suites.iter().map(|suite| supported(*suite)).collect();
+    let provider = CryptoProvider { cipher_suites: suites, ..default_provider() };
+    let builder = ServerConfig::builder_with_provider(Arc::new(provider)).with_protocol_versions(versions)?;
+    let mut audience = Vec::new();
+    let builder = match &listener.client_auth {
+        None => builder.with_no_client_auth(),
+        Some(settings) => {
+            let verifier = client_verifier(settings).map_err(TlsError::ClientAuth)?;
+            // What a ticket's holder was asked for when it got the ticket.
+            audience.push(u8::from(settings.required));
+            for path in std::iter::once(&settings.ca).chain(&settings.crl) {
+                audience.extend(std::fs::read(path).unwrap_or_default());
+                audience.push(0);
+            }
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
     let resolver = Resolver { store, strict_sni: listener.strict_sni };
-    let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_protocol_versions(versions)?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(resolver));
+    let mut config = builder.with_cert_resolver(Arc::new(resolver));
     let protocols: &[&[u8]] = if listener.http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    config.ignore_client_order = listener.suite_order == SuiteOrder::Server;
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.ticketer = Arc::clone(&tickets.0);
+    config.ticketer = tickets.of(&audience);
     // A second ticket would only help a client that resumes twice before it gets the next one, and each costs an
     // encryption and about 250 bytes in every handshake.
     config.send_tls13_tickets = 1;
     Ok(Arc::new(config))
+}
+
+fn supported(suite: CipherSuite) -> SupportedCipherSuite {
+    match suite {
+        CipherSuite::Tls13Aes128Gcm => cipher_suite::TLS13_AES_128_GCM_SHA256,
+        CipherSuite::Tls13Aes256Gcm => cipher_suite::TLS13_AES_256_GCM_SHA384,
+        CipherSuite::Tls13ChaCha20 => cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+        CipherSuite::EcdsaAes128Gcm => cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+        CipherSuite::EcdsaAes256Gcm => cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+        CipherSuite::EcdsaChaCha20 => cipher_suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+        CipherSuite::RsaAes128Gcm => cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+        CipherSuite::RsaAes256Gcm => cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+        CipherSuite::RsaChaCha20 => cipher_suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+    }
 }

@@ -10,6 +10,7 @@ mod balancing;
 mod bench_verb;
 mod bodies_and_trailers;
 mod client_address;
+mod client_auth;
 mod deadlines;
 mod ejection;
 mod expect_continue;

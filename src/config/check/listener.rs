@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{Checker, headers};
 use crate::config::diagnostic::{Diagnostic, Place};
-use crate::config::file::{ConfigFile, HttpFile, Https, ListenerFile, TlsFile};
-use crate::config::model::{HttpLimits, HttpsRedirect, Listener, Tls};
+use crate::config::file::{ConfigFile, HttpFile, Https, ListenerFile};
+use crate::config::model::{HttpLimits, HttpsRedirect, Listener};
 use crate::config::value::SecurityHeaders;
 
 impl Checker<'_> {
@@ -49,7 +49,7 @@ impl Checker<'_> {
         response_headers.extend(headers::rules(&file.response_headers));
         Listener {
             address: SocketAddr::from(([0, 0, 0, 0], 0)),
-            tls: tls.map(checked_tls),
+            tls: tls.map(|tls| self.tls(tls)),
             h2c: file.h2c.0 && tls.is_none(),
             redirect_https: file.redirect.as_ref().map(|redirect| {
                 let Https = *redirect.to;
@@ -142,13 +142,4 @@ pub(super) fn strongest_bundle(file: &ConfigFile) -> SecurityHeaders {
 
 fn bundle(file: &ListenerFile) -> Option<SecurityHeaders> {
     file.security_headers.as_ref().map(|b| b.value)
-}
-
-fn checked_tls(file: &TlsFile) -> Tls {
-    Tls {
-        min_version: file.min_version.value,
-        handshake_timeout: file.handshake_timeout.0,
-        http2: file.http2.0,
-        strict_sni: file.strict_sni.0,
-    }
 }

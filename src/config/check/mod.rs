@@ -8,6 +8,7 @@ mod listener;
 mod names;
 mod route;
 mod site;
+mod tls;
 mod upstream;
 mod upstream_tls;
 
@@ -58,7 +59,8 @@ impl Checker<'_> {
         let upstreams = self.upstreams(file);
         let limits = self.limits(&file.limit);
         let listeners = self.listeners(file);
-        let sites = self.sites(file, &mut upstream_names, &mut limit_names);
+        let mut sites = self.sites(file, &mut upstream_names, &mut limit_names);
+        tls::guard_subject_headers(&listeners, &mut sites);
         self.trust(file);
         if self.complaints.iter().all(|c| c.severity == Severity::Warning) {
             // After an error, what seems to be unused may be what the error is about.
@@ -73,6 +75,7 @@ impl Checker<'_> {
             lame_duck: file.lame_duck.0,
             drain_timeout: file.drain_timeout.0,
             trusted_proxies: file.trusted_proxies.items.iter().map(|n| n.0).collect(),
+            ticket_keys: self.ticket_keys(file),
             listeners,
             sites,
             upstreams,

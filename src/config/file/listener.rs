@@ -2,8 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::HeaderRulesFile;
-use crate::config::model::TlsVersion;
+use super::{HeaderRulesFile, TlsFile};
 use crate::config::read::{Many, Switch};
 use crate::config::table::table;
 use crate::config::value::{
@@ -40,26 +39,6 @@ table! {
         security_headers: SecurityHeaders,
         /// Changes to the header of every response that leaves here.
         response_headers: HeaderRulesFile = {},
-    }
-}
-
-table! {
-    /// TLS 1.2 and 1.3 with the certificates of the sites, chosen by the name that the client asks for (SNI).
-    ///
-    /// ```toml
-    /// [[listener]]
-    /// address = "0.0.0.0:443"
-    /// tls = { min_version = "1.3", strict_sni = true }
-    /// ```
-    pub(crate) struct TlsFile {
-        /// The oldest version that is spoken.
-        min_version: TlsVersion = "1.2",
-        /// From accept to the end of the handshake.
-        handshake_timeout: Timeout = "10s",
-        /// Offer HTTP/2.
-        http2: Flag = true,
-        /// Refuse a client whose name no site has a certificate for, instead of showing it the default site's.
-        strict_sni: Flag = false,
     }
 }
 

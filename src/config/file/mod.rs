@@ -6,11 +6,13 @@
 mod limit;
 mod listener;
 mod site;
+mod tls;
 mod upstream;
 
 pub(crate) use limit::LimitFile;
-pub(crate) use listener::{HttpFile, Https, ListenerFile, TlsFile};
+pub(crate) use listener::{HttpFile, Https, ListenerFile};
 pub(crate) use site::{CertificateFile, Condition, CustomReplyFile, HeaderRulesFile, ReplyFile, RouteFile, SiteFile};
+pub(crate) use tls::{ClientAuthFile, TlsFile};
 #[cfg(test)]
 pub(crate) use upstream::HashFile;
 pub(crate) use upstream::{EndpointFile, RetryFile, StickyFile, TimeoutsFile, UpstreamFile, UpstreamTlsFile};
@@ -18,7 +20,9 @@ pub(crate) use upstream::{EndpointFile, RetryFile, StickyFile, TimeoutsFile, Ups
 use super::model::{LogFormat, LogLevel, LogOutput};
 use super::read::{Many, Named, Switch};
 use super::table::table;
-use super::value::{Delay, InstanceName, ListenAddress, LogFormatName, Name, Network, Number, Pattern, Workers};
+use super::value::{
+    Delay, FilePath, InstanceName, ListenAddress, LogFormatName, Name, Network, Number, Pattern, Workers,
+};
 
 table! {
     /// The keys outside of every table. They stand above the first `[table]` of the file.
@@ -46,6 +50,10 @@ table! {
         /// Peers whose `X-Forwarded-For` and `X-Request-Id` are believed: the proxies in front of Tidegate. The client is
         /// the last address from the right that isn't one of them.
         trusted_proxies: Many<Network> = [],
+        /// Files with the keys of TLS session tickets, for instances behind one address: 48 or 80 random bytes each, as
+        /// nginx's `ssl_session_ticket_key` has them (`openssl rand 80`). The first encrypts, all decrypt; to rotate, put a
+        /// new file first and reload. Without any, this process makes keys of its own, and new ones every 6 hours.
+        ticket_keys: Many<FilePath> = [],
         /// Where this process runs, for upstreams with `prefer = "same-zone"`: such as `"${ZONE}"`.
         zone: Name,
         /// Tells this process from its like, for upstreams with a `subset`. Without it: the host's name. If its only digits

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::HeaderRule;
+use super::{HeaderRule, Tls};
 
 /// A bound address and its protocol settings.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,25 +29,6 @@ pub struct HttpsRedirect {
     pub status: u16,
     /// Port of the https listener. Default 443.
     pub port: u16,
-}
-
-/// TLS settings of a listener.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Tls {
-    pub min_version: TlsVersion,
-    /// From accept to the end of the handshake. Default 10 s.
-    pub handshake_timeout: Duration,
-    /// Offer `h2` by ALPN. Default true.
-    pub http2: bool,
-    /// What a client gets whose SNI names no site's certificate: `false` the default site's, `true` an alert.
-    pub strict_sni: bool,
-}
-
-/// The oldest TLS version accepted. Default 1.2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TlsVersion {
-    Tls12,
-    Tls13,
 }
 
 /// Bounds on what a client may send, and for how long.
@@ -88,17 +69,6 @@ impl Default for HttpLimits {
             body_grace: Duration::from_secs(10),
             send_timeout: Duration::from_secs(60),
             max_streams: 128,
-        }
-    }
-}
-
-impl Default for Tls {
-    fn default() -> Self {
-        Self {
-            min_version: TlsVersion::Tls12,
-            handshake_timeout: Duration::from_secs(10),
-            http2: true,
-            strict_sni: false,
         }
     }
 }

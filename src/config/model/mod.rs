@@ -4,6 +4,7 @@ mod balance;
 mod limit;
 mod listener;
 mod site;
+mod tls;
 mod upstream;
 
 use std::net::SocketAddr;
@@ -15,8 +16,9 @@ use ipnet::IpNet;
 
 pub use balance::{Hash, HashKey, Locality, Policy, SameSite, Secret, Sticky, Subset};
 pub use limit::{Limit, LimitKey, Rate};
-pub use listener::{HttpLimits, HttpsRedirect, Listener, Tls, TlsVersion};
+pub use listener::{HttpLimits, HttpsRedirect, Listener};
 pub use site::{Action, CertificateFiles, CustomReply, HeaderMatch, HeaderRule, HostPattern, PathMatch, Route, Site};
+pub use tls::{CipherSuite, ClientAuth, SuiteOrder, Tls, TlsVersion};
 pub use upstream::{
     Ejection, Endpoint, Retry, RetryBudget, RetryOn, Upstream, UpstreamHost, UpstreamTimeouts, UpstreamTls,
 };
@@ -36,6 +38,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Peers whose X-Forwarded-For and X-Request-Id are believed. Default: none.
     pub trusted_proxies: Vec<IpNet>,
+    /// Files with the keys of session tickets: the first encrypts, all decrypt. Empty: keys of this process's own.
+    pub ticket_keys: Vec<PathBuf>,
     pub listeners: Vec<Listener>,
     pub sites: Vec<Site>,
     pub upstreams: Vec<Upstream>,

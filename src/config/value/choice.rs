@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::{Complaint, Text};
 use crate::config::diagnostic::{nearest, quote};
-use crate::config::model::{LogLevel, SameSite, TlsVersion};
+use crate::config::model::{LogLevel, SameSite, SuiteOrder, TlsVersion};
 
 /// `choice!` maps words to the values of a type, one to one.
 macro_rules! choice {
@@ -85,6 +85,8 @@ choice!(SameSite, "a value of SameSite" {
     "strict" => SameSite::Strict,
     "none" => SameSite::None,
 });
+
+choice!(SuiteOrder, "an order" { "server" => SuiteOrder::Server, "client" => SuiteOrder::Client });
 
 choice!(TlsVersion, "a TLS version" { "1.2" => TlsVersion::Tls12, "1.3" => TlsVersion::Tls13 });
 

@@ -6,6 +6,7 @@
 mod address;
 mod balance;
 mod choice;
+mod ciphers;
 mod duration;
 mod field;
 mod host;
@@ -23,6 +24,7 @@ use super::schema::Definitions;
 pub(crate) use address::{EndpointAddress, HostHeader, ListenAddress, Network, ServerNameText};
 pub(crate) use balance::{CookieName, Factor, InstanceName, MIN_SECRET, SecretText};
 pub(crate) use choice::{LogFormatName, PolicyName, Preference, RetryCause, SecurityHeaders};
+pub(crate) use ciphers::Ciphers;
 pub(crate) use duration::{Delay, Timeout};
 pub(crate) use field::{ContentType, FieldName, FieldValue, RuleFieldName};
 pub(crate) use host::HostName;

@@ -47,7 +47,7 @@ fn without_a_default_site_the_first_with_a_certificate_serves_unknown_names() {
 fn strict_sni_refuses_unknown_names_and_none() {
     let server = serving(
         vec![SiteCertificates { default: true, ..site("a", vec![exact("a.test")], vec![ecdsa(&["a.test"])]) }],
-        &Tls { strict_sni: true, ..DEFAULTS },
+        &Tls { strict_sni: true, ..Tls::default() },
     );
     assert!(Client::modern().connect("a.test", &server).is_ok());
     for name in ["b.test", "127.0.0.1"] {

@@ -1,6 +1,7 @@
 //! Real handshakes, in memory, and certificates made for them.
 
 mod choice;
+mod client_auth;
 mod loading;
 mod session;
 
@@ -8,8 +9,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use rcgen::{CertificateParams, KeyPair};
@@ -91,11 +92,10 @@ fn exact(host: &str) -> HostPattern {
     HostPattern::Exact(host.into())
 }
 
-const DEFAULTS: Tls =
-    Tls { min_version: TlsVersion::Tls12, handshake_timeout: Duration::from_secs(10), http2: true, strict_sni: false };
+static DEFAULTS: LazyLock<Tls> = LazyLock::new(Tls::default);
 
 fn server(settings: &Tls, store: &Arc<Store>) -> Arc<ServerConfig> {
-    server_config(settings, Arc::clone(store), Tickets::new().unwrap()).unwrap()
+    server_config(settings, Arc::clone(store), &Tickets::new(&[]).unwrap()).unwrap()
 }
 
 fn serving(sites: Vec<SiteCertificates>, settings: &Tls) -> Arc<ServerConfig> {

@@ -19,7 +19,7 @@ fn both_versions_are_spoken_and_told() {
 
 #[test]
 fn a_minimum_of_1_3_refuses_1_2() {
-    let server = one_site(&Tls { min_version: TlsVersion::Tls13, ..DEFAULTS });
+    let server = one_site(&Tls { min_version: TlsVersion::Tls13, ..Tls::default() });
     assert!(Client::new(&[&version::TLS12], &[ECDSA]).connect("a.test", &server).is_err());
     assert!(Client::modern().connect("a.test", &server).is_ok());
 }
@@ -47,7 +47,7 @@ fn a_client_of_tls_1_1_is_told_that_its_version_is_too_old() {
 #[test]
 fn http2_is_offered_unless_the_listener_says_no() {
     for http2 in [true, false] {
-        let met = Client::modern().connect("a.test", &one_site(&Tls { http2, ..DEFAULTS })).unwrap();
+        let met = Client::modern().connect("a.test", &one_site(&Tls { http2, ..Tls::default() })).unwrap();
         assert_eq!((met.handshake.http2, met.http2_at_client), (http2, http2));
     }
 }
@@ -56,8 +56,8 @@ fn http2_is_offered_unless_the_listener_says_no() {
 fn a_ticket_of_one_worker_is_good_at_another() {
     let store = Store::new();
     store.replace(vec![site("a", vec![exact("a.test")], vec![ecdsa(&["a.test"])])]);
-    let tickets = Tickets::new().unwrap();
-    let worker = || server_config(&DEFAULTS, Arc::clone(&store), Arc::clone(&tickets)).unwrap();
+    let tickets = Tickets::new(&[]).unwrap();
+    let worker = || server_config(&DEFAULTS, Arc::clone(&store), &tickets).unwrap();
     for version in [&version::TLS12, &version::TLS13] {
         let client = Client::new(&[version], &[ECDSA]);
         let resumed: Vec<_> = (0..3).map(|_| client.connect("a.test", &worker()).unwrap().handshake.resumed).collect();

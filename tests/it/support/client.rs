@@ -5,7 +5,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ClientConnection, ProtocolVersion, RootCertStore, StreamOwned};
 use socket2::SockRef;
 
@@ -60,6 +63,22 @@ impl Tls {
 
     pub fn h2(trusted: &Certificate, sni: &str) -> Self {
         Self::with(&[trusted], sni, &["h2"], rustls::ALL_VERSIONS)
+    }
+
+    /// The same client with a certificate of its own: chain and key as PEM.
+    pub fn showing(&self, (chain, key): &(String, String)) -> Self {
+        let chain = CertificateDer::pem_slice_iter(chain.as_bytes()).map(Result::unwrap).collect();
+        let key = any_supported_type(&PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap()).unwrap();
+        let mut config = ClientConfig::clone(&self.config);
+        config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, key)));
+        Self { config: Arc::new(config), sni: self.sni.clone() }
+    }
+
+    /// The same client with this protocol by ALPN.
+    pub fn offering(&self, protocol: &str) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+        Self { config: Arc::new(config), sni: self.sni.clone() }
     }
 
     pub fn config(&self) -> Arc<ClientConfig> {
