@@ -196,7 +196,7 @@ pub fn push_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
 
 fn identity(cx: &RequestContext) -> Identity<'_> {
     Identity {
-        peer: cx.connection.peer.ip(),
+        peer: cx.connection.peer.client(),
         client: cx.client,
         tls: cx.connection.tls.is_some(),
         host: cx.head.authority(),

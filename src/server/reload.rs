@@ -50,7 +50,7 @@ impl Instance {
         self.caps.set(&snapshot.config);
         let mut waits = Vec::new();
         let mut state = self.state();
-        state.addresses = listening.iter().map(Listening::addresses).collect();
+        state.addresses = listening.iter().map(Listening::held).collect();
         for worker in &state.workers {
             let listeners = listening.iter_mut().map(Listening::opening).collect();
             let (done, taken) = oneshot::channel();

@@ -25,6 +25,7 @@ mod memory;
 mod metrics;
 mod overload;
 mod policies;
+mod proxy_protocol;
 mod redirects;
 mod reload;
 mod replies;
@@ -34,6 +35,7 @@ mod shortage;
 mod splice;
 mod system_calls;
 mod tls;
+mod unix_listener;
 mod upgrade_websocket;
 mod upstream_tls;
 

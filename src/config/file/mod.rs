@@ -6,11 +6,13 @@
 mod limit;
 mod listener;
 mod site;
+mod socket;
 mod upstream;
 
 pub(crate) use limit::LimitFile;
 pub(crate) use listener::{HttpFile, Https, ListenerFile, TlsFile};
 pub(crate) use site::{CertificateFile, Condition, CustomReplyFile, HeaderRulesFile, ReplyFile, RouteFile, SiteFile};
+pub(crate) use socket::{KeepAliveFile, ProxyProtocolFile};
 #[cfg(test)]
 pub(crate) use upstream::HashFile;
 pub(crate) use upstream::{EndpointFile, RetryFile, StickyFile, TimeoutsFile, UpstreamFile, UpstreamTlsFile};
@@ -18,7 +20,7 @@ pub(crate) use upstream::{EndpointFile, RetryFile, StickyFile, TimeoutsFile, Ups
 use super::model::{LogFormat, LogLevel, LogOutput};
 use super::read::{Many, Named, Switch};
 use super::table::table;
-use super::value::{Delay, InstanceName, ListenAddress, LogFormatName, Name, Network, Number, Pattern, Workers};
+use super::value::{Delay, InstanceName, IpListenAddress, LogFormatName, Name, Network, Number, Pattern, Workers};
 
 table! {
     /// The keys outside of every table. They stand above the first `[table]` of the file.
@@ -44,7 +46,7 @@ table! {
         /// After TERM: the longest wait for requests in flight. Then they are cut off.
         drain_timeout: Delay = "30s",
         /// Peers whose `X-Forwarded-For` and `X-Request-Id` are believed: the proxies in front of Tidegate. The client is
-        /// the last address from the right that isn't one of them.
+        /// the last address from the right that isn't one of them. `"unix:"` is whoever comes over a Unix socket.
         trusted_proxies: Many<Network> = [],
         /// Where this process runs, for upstreams with `prefer = "same-zone"`: such as `"${ZONE}"`.
         zone: Name,
@@ -83,7 +85,7 @@ table! {
     /// ```
     pub(crate) struct MetricsFile {
         /// Where to listen. Keep it from the public.
-        address: ListenAddress = "127.0.0.1:9900",
+        address: IpListenAddress = "127.0.0.1:9900",
     }
 }
 
