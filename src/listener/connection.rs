@@ -47,6 +47,9 @@ pub fn serve_connection(
                 return local.metrics.connection_refused(full.into());
             }
         }
+        if destination.is_none() && local.snapshot().announces {
+            destination = stream.local_addr().ok();
+        }
         let Some(config) = &terms.tls else {
             let facts = Rc::new(ConnectionFacts { peer, destination, seat, tls: None });
             let prior_knowledge =

@@ -25,7 +25,7 @@ use crate::upstream::Endpoint;
 pub struct ConnectionFacts {
     /// Or whom a PROXY header named.
     pub peer: Peer,
-    /// Where the client had connected to, if a PROXY header told.
+    /// Where the client had connected to, if a PROXY header told, or an upstream's endpoints want to be told.
     pub destination: Option<SocketAddr>,
     pub seat: Rc<ListenerSeat>,
     pub tls: Option<Handshake>,

@@ -118,6 +118,7 @@ pub fn encode_request(cx: &RequestContext, endpoint: &Endpoint, length: BodyLeng
     out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
     let host: &[u8] = match cx.upstream_host() {
         UpstreamHost::Request => head.host(),
+        UpstreamHost::Endpoint if endpoint.address().ip().is_none() => b"localhost",
         UpstreamHost::Endpoint => endpoint.configured().as_bytes(),
         UpstreamHost::Fixed(host) => host.as_bytes(),
     };

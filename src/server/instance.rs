@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc};
 
 use super::Ready;
-use super::resources::{Held, Listening, bind_listener, listen, live_endpoints, load_certificates};
+use super::resources::{Held, Listening, bind_listener, listen, live_endpoints, load_certificates, warn_of_sources};
 use crate::access_log::AccessLog;
 use crate::config::{self, Address, Config, TcpOptions};
 use crate::control;
@@ -100,6 +100,7 @@ impl Instance {
             let log = Arc::clone(log);
             metrics.set_access_log_drops(Box::new(move || log.dropped()));
         }
+        warn_of_sources(&config);
         let listening = listen(&config, &[], count, &certificates, &tickets)?;
         let addresses = listening.iter().map(Listening::held).collect();
         let state = State { listening, addresses, workers: Vec::new() };

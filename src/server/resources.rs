@@ -1,5 +1,6 @@
 //! What a configuration needs of the machine, and what a scrape reads of the live state.
 
+use std::net::UdpSocket;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -77,6 +78,16 @@ pub(super) fn listen(
         Ok(Listening { configured: address.clone(), bound, tls })
     };
     config.listeners.iter().map(serve).collect()
+}
+
+/// Source addresses that can't be had now. They may come later, with a failover, so that this is no error.
+pub(super) fn warn_of_sources(config: &Config) {
+    for (upstream, source) in config.upstreams.iter().flat_map(|u| u.bind.iter().map(move |source| (u, source))) {
+        if let Err(error) = UdpSocket::bind((*source, 0)) {
+            let upstream = &*upstream.name;
+            tracing::warn!(upstream, %source, %error, "no connection can come from this address now");
+        }
+    }
 }
 
 pub(super) fn live_endpoints(snapshot: &Snapshot) -> Vec<EndpointSample> {

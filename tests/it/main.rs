@@ -37,6 +37,7 @@ mod system_calls;
 mod tls;
 mod unix_listener;
 mod upgrade_websocket;
+mod upstream_sockets;
 mod upstream_tls;
 
 mod differential;

@@ -1,12 +1,13 @@
 //! What listeners and upstreams say about sockets alike.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::Checker;
-use crate::config::file::{ConfigFile, KeepAliveFile, ProxyProtocolFile};
+use crate::config::file::{ConfigFile, EndpointFile, KeepAliveFile, ProxyProtocolFile};
 use crate::config::model::{KeepAlive, ProxyProtocol, TcpOptions};
-use crate::config::read::{At, Switch};
-use crate::config::value::Timeout;
+use crate::config::read::{At, Many, Switch};
+use crate::config::value::{SourceAddress, Timeout};
 
 impl Checker<'_> {
     pub(super) fn tcp_options(
@@ -30,6 +31,39 @@ impl Checker<'_> {
         time.0
     }
 
+    /// Where connections come from: one address of each family that the endpoints have.
+    pub(super) fn bind_from(
+        &mut self,
+        bind: Option<&At<Many<SourceAddress>>>,
+        endpoints: Option<&At<Many<EndpointFile>>>,
+    ) -> Vec<IpAddr> {
+        let Some(bind) = bind else { return Vec::new() };
+        if bind.items.is_empty() && bind.complete {
+            self.error("there is no address to connect from", bind.place, "empty").help("leave `bind` out");
+        }
+        let mut sources: Vec<&At<SourceAddress>> = Vec::new();
+        for source in &bind.items {
+            let of_family = |other: &&&At<SourceAddress>| other.0.is_ipv4() == source.0.is_ipv4();
+            match sources.iter().find(of_family) {
+                Some(first) => {
+                    let family = family(source.0);
+                    self.error(format!("there are two {family} addresses to connect from"), source.place, "and here")
+                        .also(first.place, "here");
+                }
+                None => sources.push(source),
+            }
+        }
+        let addresses = endpoints.into_iter().flat_map(|many| &many.items).filter_map(|file| file.address.as_ref());
+        for address in addresses {
+            let Ok(ip) = address.0.parse::<SocketAddr>().map(|address| address.ip()) else { continue };
+            if !sources.is_empty() && !sources.iter().any(|source| source.0.is_ipv4() == ip.is_ipv4()) {
+                self.error(format!("nothing in `bind` can reach this {} endpoint", family(ip)), address.place, "")
+                    .also(bind.place, format!("has no {} address", family(ip)));
+            }
+        }
+        sources.iter().map(|source| source.0).collect()
+    }
+
     pub(super) fn proxy_protocol(
         &mut self,
         config: &ConfigFile,
@@ -50,4 +84,8 @@ impl Checker<'_> {
         }
         Some(ProxyProtocol { from: from.items.iter().map(|network| network.0).collect(), timeout: own.timeout.0 })
     }
+}
+
+fn family(ip: IpAddr) -> &'static str {
+    if ip.is_ipv4() { "IPv4" } else { "IPv6" }
 }

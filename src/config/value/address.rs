@@ -87,8 +87,8 @@ impl Text for EndpointAddress {
             let address = rest.split('/').next().unwrap_or(rest);
             return wrong(without_scheme(scheme, address));
         }
-        if text.starts_with("unix:") || text.starts_with('/') {
-            return wrong("unix sockets are not supported; use host:port".to_owned());
+        if let Some(path) = unix_path(text) {
+            return path.map(|_| Self(text.to_owned()));
         }
         if let Some(at) = text.find('/') {
             return wrong(format!("leave the path out: \"{}\"", &text[..at]));
@@ -115,9 +115,33 @@ impl Text for EndpointAddress {
 
     fn json() -> Json {
         string_schema(
-            "A host name or IP address and a port; without one, port 80. IPv6 addresses stand in brackets.",
-            &["backend-1:8052", "10.0.0.1:8080", "[2001:db8::1]:8080"],
+            "A host name or IP address and a port; without one, port 80. IPv6 addresses stand in brackets. Or the path \
+             of a Unix socket.",
+            &["backend-1:8052", "10.0.0.1:8080", "[2001:db8::1]:8080", "unix:/run/app.sock"],
         )
+    }
+}
+
+/// An address of this machine, without a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SourceAddress(pub(crate) IpAddr);
+
+impl Text for SourceAddress {
+    const DEFINITION: Option<&'static str> = None;
+    const EXPECTED: &'static str = "an IP address such as \"10.0.0.5\"";
+
+    fn parse(text: &str) -> Result<Self, Complaint> {
+        let wrong = |help: &str| Err(Complaint::is_not(text, "an address to connect from").help(help));
+        match text.parse::<IpAddr>() {
+            Ok(ip) if ip.is_unspecified() => wrong("leave `bind` out to let the system choose"),
+            Ok(ip) if ip.is_multicast() => wrong("it takes an address of this machine"),
+            Ok(ip) => Ok(Self(ip.to_canonical())),
+            Err(_) => wrong("write an IP address of this machine, without a port: \"10.0.0.5\""),
+        }
+    }
+
+    fn json() -> Json {
+        string_schema("An IP address of this machine.", &["10.0.0.5", "2001:db8::5"])
     }
 }
 
@@ -315,12 +339,13 @@ mod tests {
                 ("10.0.0.1", "10.0.0.1:80".to_owned()),
                 ("[::1]", "[::1]:80".to_owned()),
                 ("[2001:DB8::1]:8080", "[2001:db8::1]:8080".to_owned()),
+                ("unix:/run/X", "unix:/run/X".to_owned()),
             ],
             &[
                 ("http://a:1/", "\"http://a:1/\" is not an endpoint"),
                 ("https://a", "\"https://a\" is not an endpoint"),
                 ("a/b", "\"a/b\" is not an endpoint"),
-                ("unix:/run/x", "\"unix:/run/x\" is not an endpoint"),
+                ("unix:run/x", "\"unix:run/x\" is not a Unix socket"),
                 ("::1", "\"::1\" is not an endpoint"),
                 ("[zz]:80", "\"[zz]:80\" is not an endpoint"),
                 ("a b:80", "\"a b:80\" is not an endpoint"),
