@@ -56,8 +56,9 @@ budget: needs-test ## count the instructions of a request against benches/budget
 	$(CARGO) build --locked --profile budget --bin tidegate
 	benches/budget/run $(if $(UPDATE),--update) --program $(TARGET_DIR)/budget/tidegate
 
-testssl: needs-test ## scan the TLS of config/tidegate.toml with testssl.sh: no finding above LOW, grade A
+testssl: needs-build ## scan the TLS of config/tidegate.toml with testssl.sh: no finding above LOW, grade A
 	$(CARGO) build --locked --bin tidegate
+	scripts/install-needs build scan
 	scripts/testssl $(TARGET_DIR)/debug/tidegate
 
 micro: needs-build ## time the parts of a request's way; PART=limit times those with this in their name

@@ -5,9 +5,36 @@
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+
+use crate::config::Address;
 
 /// One line for the operator: the address, what is wrong, what holds it if that can be seen, and what to do.
-pub fn explain_bind_error(address: SocketAddr, error: &io::Error) -> String {
+pub fn explain_bind_error(address: &Address, error: &io::Error) -> String {
+    match address {
+        Address::Ip(address) => explain_ip(*address, error),
+        Address::Unix(path) => explain_unix(address, path, error),
+    }
+}
+
+fn explain_unix(address: &Address, path: &Path, error: &io::Error) -> String {
+    let directory = path.parent().unwrap_or(path).display();
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("{address} is in use by another process: stop it, or choose another path")
+        }
+        io::ErrorKind::AlreadyExists => {
+            format!("{} is there, and is no socket: remove it, or choose another path", path.display())
+        }
+        io::ErrorKind::NotFound => format!("can't listen on {address}: there is no directory {directory}"),
+        io::ErrorKind::PermissionDenied => {
+            format!("no permission to listen on {address}: this user may not make a socket in {directory}")
+        }
+        _ => format!("can't listen on {address}: {error}"),
+    }
+}
+
+fn explain_ip(address: SocketAddr, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => match find_holder(address) {
             Some(holder) => format!("{address} is in use by {holder}: stop it, or choose another address"),
@@ -108,7 +135,7 @@ mod tests {
         let held = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = held.local_addr().unwrap();
         let error = TcpListener::bind(address).unwrap_err();
-        let line = explain_bind_error(address, &error);
+        let line = explain_bind_error(&address.into(), &error);
         assert!(line.starts_with(&format!("{address} is in use by ")), "{line}");
         assert!(line.contains(&format!("(pid {})", std::process::id())), "{line}");
         assert!(!line.contains('\n'));
@@ -137,7 +164,7 @@ mod tests {
     #[test]
     fn says_what_a_privileged_port_needs() {
         let error = io::Error::from(io::ErrorKind::PermissionDenied);
-        let line = explain_bind_error("0.0.0.0:80".parse().unwrap(), &error);
+        let line = explain_bind_error(&"0.0.0.0:80".parse().unwrap(), &error);
         assert!(line.contains("CAP_NET_BIND_SERVICE") && line.contains("0.0.0.0:80"), "{line}");
     }
 }

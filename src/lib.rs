@@ -21,4 +21,5 @@ pub mod control;
 pub mod access_log;
 pub mod bind_error;
 pub mod metrics;
+pub mod proxy_protocol;
 pub mod reason;

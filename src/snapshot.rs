@@ -20,6 +20,8 @@ pub struct Snapshot {
     pub router: Router,
     pub trusted: TrustedProxies,
     pub upstreams: Vec<Arc<Upstream>>,
+    /// Some upstream's endpoints are told who the client is, and where it had connected to.
+    pub announces: bool,
     limiters: Vec<Arc<Limiter>>,
     routes: Vec<CompiledRoute>,
     sites: Vec<CompiledSite>,
@@ -96,7 +98,8 @@ impl Snapshot {
         let sites = config.sites.iter().map(|site| compile_site(site, &config.sites)).collect();
         let listeners = config.listeners.iter().map(|listener| compile_listener(listener, &config.sites)).collect();
         let trusted = TrustedProxies::new(&config.trusted_proxies);
-        Ok(Self { config, router, trusted, upstreams, limiters, routes, sites, listeners })
+        let announces = config.upstreams.iter().any(|upstream| upstream.proxy_protocol.is_some());
+        Ok(Self { config, router, trusted, upstreams, announces, limiters, routes, sites, listeners })
     }
 
     pub fn route(&self, index: RouteIndex) -> Option<&CompiledRoute> {

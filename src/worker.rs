@@ -5,22 +5,23 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use socket2::SockRef;
-use tokio::net::TcpListener;
+use socket2::Socket;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::access_log::LogBuffer;
+use crate::config::Address;
 use crate::listener::accept::{Acceptor, Terms};
+use crate::listener::announced::Announcers;
 use crate::listener::caps::Caps;
+use crate::listener::socket::ListenSocket;
 use crate::metrics::{Metrics, WorkerMetrics};
 use crate::proxy::local::{ListenerSeat, Local};
 use crate::snapshot::Snapshot;
@@ -44,8 +45,8 @@ pub struct Seed {
 
 /// A listener to serve; `socket` is `None` for one that is being served already.
 pub struct Opening {
-    pub address: SocketAddr,
-    pub socket: Option<std::net::TcpListener>,
+    pub address: Address,
+    pub socket: Option<Socket>,
     pub tls: Option<Arc<ServerConfig>>,
 }
 
@@ -70,13 +71,13 @@ struct Worker {
     local: Rc<Local>,
     labels: Arc<Metrics>,
     caps: Arc<Caps>,
-    listeners: HashMap<SocketAddr, Served>,
+    listeners: HashMap<Address, Served>,
 }
 
 /// A listener being served.
 struct Served {
     acceptor: Rc<Acceptor>,
-    socket: Rc<TcpListener>,
+    socket: Rc<ListenSocket>,
     task: JoinHandle<()>,
 }
 
@@ -119,17 +120,18 @@ impl Worker {
         let mut before = std::mem::take(&mut self.listeners);
         for (index, opening) in openings.into_iter().enumerate() {
             let Some(listener) = snapshot.config.listeners.get(index) else { continue };
-            let terms = Terms { listener: Arc::new(listener.clone()), tls: opening.tls };
+            let announcers = listener.proxy_protocol.as_ref().map(|config| Rc::new(Announcers::new(config)));
+            let terms = Terms { listener: Arc::new(listener.clone()), tls: opening.tls, announcers };
             let served = match (before.remove(&opening.address), opening.socket) {
                 (Some(served), _) => {
-                    // The kernel takes a new backlog for a socket that listens already.
-                    if let Err(error) = SockRef::from(&*served.socket).listen(listener.backlog.cast_signed()) {
-                        tracing::warn!(%error, address = %opening.address, "the backlog stays as it was");
+                    let before = served.acceptor.terms.replace(terms);
+                    let tcp = Some(&listener.tcp).filter(|tcp| **tcp != before.listener.tcp);
+                    if let Err(error) = served.socket.change(listener.backlog, tcp) {
+                        tracing::warn!(%error, address = %opening.address, "the listening socket stays as it was");
                     }
-                    *served.acceptor.terms.borrow_mut() = terms;
                     served
                 }
-                (None, Some(socket)) => match self.start(opening.address, socket, terms) {
+                (None, Some(socket)) => match self.start(&opening.address, socket, terms) {
                     Ok(served) => served,
                     Err(error) => {
                         tracing::error!(%error, address = %opening.address, "a worker can't serve this listener");
@@ -147,8 +149,8 @@ impl Worker {
         }
     }
 
-    fn start(&self, address: SocketAddr, socket: std::net::TcpListener, terms: Terms) -> io::Result<Served> {
-        let socket = Rc::new(TcpListener::from_std(socket)?);
+    fn start(&self, address: &Address, socket: Socket, terms: Terms) -> io::Result<Served> {
+        let socket = Rc::new(ListenSocket::new(address, socket)?);
         let metric = self.labels.listener(&address.to_string());
         let acceptor = Rc::new(Acceptor {
             local: Rc::clone(&self.local),

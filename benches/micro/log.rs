@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use divan::{Bencher, black_box};
 use tidegate::access_log::{AccessLog, Record};
 use tidegate::config::{self, LogFormat, LogOutput};
+use tidegate::http::address::{Client, Peer};
 use tidegate::http::head::Version;
 
 #[divan::bench(args = ["combined", "json", "template"])]
@@ -20,8 +21,8 @@ fn line(bencher: Bencher<'_, '_>, form: &str) {
     let peer = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 7), 40000));
     let record = Record {
         time: SystemTime::now(),
-        client: peer.ip(),
-        peer,
+        client: Client::Ip(peer.ip()),
+        peer: Peer::Ip(peer),
         method: b"GET",
         target: b"/service/42/items?page=2",
         version: Version::Http11,

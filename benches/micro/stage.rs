@@ -9,6 +9,7 @@ use divan::{Bencher, black_box};
 use tidegate::config::Config;
 use tidegate::config::load::load_str;
 use tidegate::config::machine::Nowhere;
+use tidegate::http::address::Peer;
 use tidegate::http::http1::BodyLength;
 use tidegate::metrics::Metrics;
 use tidegate::proxy::context::{ConnectionFacts, RequestContext};
@@ -33,8 +34,8 @@ fn admit_encode_record(bencher: Bencher<'_, '_>) {
     let endpoint = snapshot.upstreams[0].endpoints()[0].clone();
     let local = Local::new(snapshot, metrics.worker(0), Arc::clone(&metrics), None, Instant::now());
     let seat = ListenerSeat { index: Cell::new(Some(0)), metric: metrics.listener("127.0.0.1:80") };
-    let peer = "192.0.2.7:40000".parse().unwrap();
-    let connection = Rc::new(ConnectionFacts { peer, seat: Rc::new(seat), tls: None });
+    let peer = Peer::Ip("192.0.2.7:40000".parse().unwrap());
+    let connection = Rc::new(ConnectionFacts { peer, destination: None, seat: Rc::new(seat), tls: None });
     let mut out = Vec::with_capacity(4096);
     bencher.with_inputs(|| request(SMALL_REQUEST)).bench_local_values(|head| {
         out.clear();

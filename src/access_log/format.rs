@@ -5,7 +5,6 @@ use super::stamp::Stamp;
 use super::template::{Part, Template, TemplateError, parse_template};
 use super::text;
 use crate::config::LogFormat;
-use crate::http::address;
 
 /// How a record becomes a line.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,7 +37,7 @@ impl Format {
 /// nginx's predefined `combined`:
 /// `$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"`.
 fn combined(record: &Record<'_>, stamp: &mut Stamp, out: &mut Vec<u8>) {
-    address::append(record.client, out);
+    record.client.append(out);
     out.extend_from_slice(b" - ");
     nginx_or_dash(record.user.filter(|user| !user.is_empty()), out);
     out.extend_from_slice(b" [");
@@ -96,8 +95,8 @@ fn json_value(value: Value<'_>, stamp: &mut Stamp, out: &mut Vec<u8>) {
         Value::Flag(flag) => out.extend_from_slice(if flag { b"true" } else { b"false" }),
         Value::Seconds(time) => text::seconds(time, out),
         Value::Bytes(bytes) => quoted(out, |out| text::json(bytes, out)),
-        Value::Ip(ip) => quoted(out, |out| address::append(ip, out)),
-        Value::Address(address) => quoted(out, |out| text::socket_address(address, out)),
+        Value::Client(client) => quoted(out, |out| client.append(out)),
+        Value::Peer(peer) => quoted(out, |out| text::peer(peer, out)),
         Value::Time(time) => quoted(out, |out| stamp.append_utc(time, out)),
         Value::List(items) => {
             let mut separator = b'[';
@@ -131,8 +130,8 @@ fn bare_value(value: Value<'_>, stamp: &mut Stamp, out: &mut Vec<u8>) {
     match value {
         Value::Absent => out.push(b'-'),
         Value::Bytes(bytes) => text::nginx(bytes, out),
-        Value::Ip(ip) => address::append(ip, out),
-        Value::Address(address) => text::socket_address(address, out),
+        Value::Client(client) => client.append(out),
+        Value::Peer(peer) => text::peer(peer, out),
         Value::Time(time) => stamp.append_utc(time, out),
         Value::List(items) => {
             for (i, item) in items.iter().enumerate() {

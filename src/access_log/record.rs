@@ -1,9 +1,9 @@
 //! What the access log knows of a request, and the names under which formats ask for it.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::http::address::{Client, Peer};
 use crate::http::head::Version;
 use crate::reason::Reason;
 
@@ -13,9 +13,9 @@ pub struct Record<'a> {
     /// When the request was over.
     pub time: SystemTime,
     /// The client: the peer, or whom a trusted proxy named.
-    pub client: IpAddr,
-    /// The other end of the connection.
-    pub peer: SocketAddr,
+    pub client: Client,
+    /// The other end of the connection, or whom a PROXY header named.
+    pub peer: Peer,
     /// Empty if no request line could be read.
     pub method: &'a [u8],
     /// Raw path and query; with an empty method, the request line as far as it came.
@@ -127,8 +127,8 @@ pub(super) enum Value<'a> {
     Number(u64),
     Flag(bool),
     Seconds(Duration),
-    Ip(IpAddr),
-    Address(SocketAddr),
+    Client(Client),
+    Peer(Peer),
     List(&'a [Arc<str>]),
     Time(SystemTime),
 }
@@ -137,8 +137,8 @@ impl<'a> Record<'a> {
     pub(super) fn value(&self, field: Field) -> Value<'a> {
         match field {
             Field::Time => Value::Time(self.time),
-            Field::Client => Value::Ip(self.client),
-            Field::Peer => Value::Address(self.peer),
+            Field::Client => Value::Client(self.client),
+            Field::Peer => Value::Peer(self.peer),
             Field::User => self.user.into(),
             Field::Method => self.method.into(),
             Field::Host => self.host.into(),

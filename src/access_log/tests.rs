@@ -11,14 +11,15 @@ use chrono::DateTime;
 use super::stamp::Stamp;
 use super::*;
 use crate::config::{LogFormat, LogOutput};
+use crate::http::address::{Client, Peer};
 use crate::http::head::Version;
 use crate::reason::Reason;
 
 fn record() -> Record<'static> {
     Record {
         time: UNIX_EPOCH + Duration::from_millis(1_790_589_600_123),
-        client: "203.0.113.9".parse().unwrap(),
-        peer: "10.0.0.1:4711".parse().unwrap(),
+        client: Client::Ip("203.0.113.9".parse().unwrap()),
+        peer: Peer::Ip("10.0.0.1:4711".parse().unwrap()),
         method: b"GET",
         target: b"/a?b=c",
         version: Version::Http11,
@@ -344,7 +345,7 @@ fn line_of_nginx(request: &[u8]) -> Option<String> {
 
 #[test]
 fn combined_is_what_nginx_writes_for_the_same_request() {
-    let here = Record { client: "127.0.0.1".parse().unwrap(), bytes_sent: 5, user_agent: None, ..record() };
+    let here = Record { client: Client::Ip("127.0.0.1".parse().unwrap()), bytes_sent: 5, user_agent: None, ..record() };
     let full = Record {
         target: b"/a%20b?x=\"\\\xc3\xa9",
         referer: Some(b"\"r\\\xff"),

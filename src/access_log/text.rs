@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::http::address;
+use crate::http::address::{self, Client, Peer};
 
 /// Appends bytes as nginx's access log does (`ngx_http_log_escape`): `"`, `\`, control bytes and everything above
 /// `~` become `\xHH`.
@@ -50,14 +50,15 @@ pub(super) fn number(n: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
 }
 
-pub(super) fn socket_address(socket: SocketAddr, out: &mut Vec<u8>) {
-    match socket {
-        SocketAddr::V4(v4) => {
+pub(super) fn peer(peer: Peer, out: &mut Vec<u8>) {
+    match peer {
+        Peer::Unix => Client::Unix.append(out),
+        Peer::Ip(SocketAddr::V4(v4)) => {
             address::append(IpAddr::V4(*v4.ip()), out);
             out.push(b':');
             number(v4.port().into(), out);
         }
-        SocketAddr::V6(v6) => drop(write!(out, "[{}]:{}", v6.ip(), v6.port())),
+        Peer::Ip(SocketAddr::V6(v6)) => drop(write!(out, "[{}]:{}", v6.ip(), v6.port())),
     }
 }
 
@@ -148,8 +149,9 @@ mod tests {
             assert_eq!(text(|out| address::append(written.parse().unwrap(), out)), written);
         }
         for written in ["127.0.0.1:80", "[::1]:65535"] {
-            assert_eq!(text(|out| socket_address(written.parse().unwrap(), out)), written);
+            assert_eq!(text(|out| peer(Peer::Ip(written.parse().unwrap()), out)), written);
         }
+        assert_eq!(text(|out| peer(Peer::Unix, out)), "unix:");
     }
 
     proptest! {

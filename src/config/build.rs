@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::model::{
     AccessLog, Action, CertificateFiles, Config, Ejection, Endpoint, HostPattern, HttpLimits, HttpsRedirect, Limit,
-    LimitKey, Listener, Log, LogFormat, LogLevel, LogOutput, Metrics, PathMatch, Policy, Rate, Retry, Route, Site, Tls,
-    Upstream, UpstreamHost, UpstreamTimeouts,
+    LimitKey, Listener, Log, LogFormat, LogLevel, LogOutput, Metrics, PathMatch, Policy, Rate, Retry, Route, Site,
+    TcpOptions, Tls, Upstream, UpstreamHost, UpstreamTimeouts,
 };
 
 impl Config {
@@ -56,11 +56,14 @@ impl Listener {
     /// HTTP/1 without TLS.
     pub fn plain(address: SocketAddr) -> Self {
         Self {
-            address,
+            address: address.into(),
+            mode: 0o666,
+            proxy_protocol: None,
             tls: None,
             h2c: false,
             redirect_https: None,
             backlog: 4096,
+            tcp: TcpOptions::default(),
             http: HttpLimits::default(),
             response_headers: Vec::new(),
         }
@@ -165,6 +168,9 @@ impl Upstream {
             tls: None,
             idle_connections: 256,
             splice: false,
+            bind: Vec::new(),
+            tcp: TcpOptions::default(),
+            proxy_protocol: None,
             host: UpstreamHost::Request,
             max_head_bytes: 32 << 10,
             max_fields: 100,

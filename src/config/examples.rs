@@ -106,7 +106,7 @@ fn every_default_in_the_schema_can_be_read() {
     macro_rules! read {
         ($($table:ident)+) => { $( assert!(super::file::$table::read(&empty, &mut reader).is_some()); )+ };
     }
-    read!(ConfigFile ListenerFile HttpFile TlsFile SiteFile RouteFile ReplyFile CustomReplyFile HeaderRulesFile);
+    read!(ConfigFile ListenerFile ProxyProtocolFile KeepAliveFile HttpFile TlsFile SiteFile RouteFile ReplyFile CustomReplyFile HeaderRulesFile);
     read!(UpstreamFile EndpointFile HashFile StickyFile RetryFile TimeoutsFile LimitFile);
     let only_missing = reader.complaints.iter().all(|c| c.title.ends_with("is missing"));
     assert!(only_missing, "{:?}", reader.complaints);

@@ -58,6 +58,7 @@ pub(crate) const NAMES: &[(&str, &str)] = &[
     ("server", "site"),
     ("server_name", "hosts"),
     ("set_real_ip_from", "trusted_proxies"),
+    ("so_keepalive", "tcp_keepalive"),
     ("ssl", "tls"),
     ("ssl_certificate", "certificate.chain"),
     ("ssl_certificate_key", "certificate.key"),

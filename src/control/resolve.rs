@@ -148,6 +148,9 @@ mod tests {
                 tls: None,
                 idle_connections: 0,
                 splice: false,
+                bind: Vec::new(),
+                tcp: config::TcpOptions::default(),
+                proxy_protocol: None,
                 host: config::UpstreamHost::Request,
                 max_head_bytes: 1024,
                 max_fields: 10,
@@ -174,7 +177,8 @@ mod tests {
         resolve_all(&[Arc::clone(&upstream)], Duration::from_secs(10)).await;
         let endpoints = upstream.endpoints();
         assert!(endpoints.len() >= 2, "{endpoints:?}");
-        assert!(endpoints[0].address().ip().is_loopback() && endpoints[0].address().port() == 8052);
+        let address = endpoints[0].address().ip().unwrap();
+        assert!(address.ip().is_loopback() && address.port() == 8052);
         assert_eq!(endpoints[0].configured(), "localhost:8052");
     }
 

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use ipnet::IpNet;
-
+use crate::config::Network;
+use crate::http::address::Client;
 use crate::http::field::FieldId;
 use crate::http::head::Fields;
 
@@ -16,14 +16,19 @@ const MAX_HOPS: usize = 64;
 pub struct TrustedProxies {
     v4: Ranges<u32>,
     v6: Ranges<u128>,
+    unix: bool,
 }
 
 impl TrustedProxies {
     /// A network of IPv4-mapped addresses (`::ffff:a.b.c.d/n`, n ≥ 96) means the IPv4 network.
-    pub fn new(networks: &[IpNet]) -> Self {
+    pub fn new(networks: &[Network]) -> Self {
         let mut v4 = Vec::new();
         let mut v6 = Vec::new();
-        for network in networks {
+        let ips = networks.iter().filter_map(|network| match network {
+            Network::Ip(ip) => Some(ip),
+            Network::Unix => None,
+        });
+        for network in ips {
             match (network.network().to_canonical(), network.broadcast().to_canonical()) {
                 (IpAddr::V4(first), IpAddr::V4(last)) => v4.push((first.to_bits(), last.to_bits())),
                 _ => {
@@ -35,13 +40,14 @@ impl TrustedProxies {
                 }
             }
         }
-        Self { v4: Ranges::new(v4), v6: Ranges::new(v6) }
+        Self { v4: Ranges::new(v4), v6: Ranges::new(v6), unix: networks.contains(&Network::Unix) }
     }
 
-    pub fn is_trusted(&self, address: IpAddr) -> bool {
-        match address.to_canonical() {
-            IpAddr::V4(v4) => self.v4.contain(v4.to_bits()),
-            IpAddr::V6(v6) => self.v6.contain(v6.to_bits()),
+    pub fn is_trusted(&self, client: Client) -> bool {
+        match client.to_canonical() {
+            Client::Ip(IpAddr::V4(v4)) => self.v4.contain(v4.to_bits()),
+            Client::Ip(IpAddr::V6(v6)) => self.v6.contain(v6.to_bits()),
+            Client::Unix => self.unix,
         }
     }
 
@@ -50,7 +56,7 @@ impl TrustedProxies {
     /// Each trusted hop vouches for the entry before its own only, so what a client writes itself is never reached. An
     /// entry that is no address (`unknown`, garbage) ends the search, and the last good address counts. IPv4-mapped
     /// addresses are returned as IPv4. nginx's `real_ip_recursive on`.
-    pub fn client(&self, peer: IpAddr, fields: &Fields) -> IpAddr {
+    pub fn client(&self, peer: Client, fields: &Fields) -> Client {
         let mut client = peer.to_canonical();
         if !self.is_trusted(client) {
             return client;
@@ -63,7 +69,7 @@ impl TrustedProxies {
             .take(MAX_HOPS);
         for hop in hops.filter(|hop| !hop.is_empty()) {
             let Some(address) = parse(hop) else { break };
-            client = address;
+            client = address.into();
             if !self.is_trusted(client) {
                 break;
             }
@@ -108,12 +114,21 @@ fn parse(hop: &[u8]) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use ipnet::IpNet;
     use proptest::prelude::*;
 
     use super::*;
 
     fn trusted(networks: &[&str]) -> TrustedProxies {
-        TrustedProxies::new(&networks.iter().map(|n| n.parse().unwrap()).collect::<Vec<_>>())
+        let parse = |network: &&str| match *network {
+            "unix:" => Network::Unix,
+            ip => Network::Ip(ip.parse().unwrap()),
+        };
+        TrustedProxies::new(&networks.iter().map(parse).collect::<Vec<_>>())
+    }
+
+    fn ip(text: &str) -> Client {
+        Client::Ip(text.parse().unwrap())
     }
 
     fn fields(lines: &[&str]) -> Fields {
@@ -126,7 +141,7 @@ mod tests {
 
     fn client(peer: &str, lines: &[&str]) -> String {
         let proxies = trusted(&["10.0.0.0/8", "2001:db8::/32"]);
-        proxies.client(peer.parse().unwrap(), &fields(lines)).to_string()
+        proxies.client(ip(peer), &fields(lines)).to_string()
     }
 
     #[test]
@@ -175,7 +190,7 @@ mod tests {
     fn a_mapped_peer_is_its_ipv4_address_and_trusted_as_such() {
         assert_eq!(client("::ffff:192.0.2.1", &["198.51.100.1"]), "192.0.2.1");
         assert_eq!(client("::ffff:10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
-        assert!(trusted(&["::ffff:10.0.0.0/104"]).is_trusted("10.1.1.1".parse().unwrap()));
+        assert!(trusted(&["::ffff:10.0.0.0/104"]).is_trusted(ip("10.1.1.1")));
     }
 
     #[test]
@@ -186,7 +201,17 @@ mod tests {
 
     #[test]
     fn nobody_is_trusted_by_default() {
-        assert!(!TrustedProxies::default().is_trusted("127.0.0.1".parse().unwrap()));
+        assert!(!TrustedProxies::default().is_trusted(ip("127.0.0.1")));
+        assert!(!trusted(&["0.0.0.0/0"]).is_trusted(Client::Unix));
+    }
+
+    #[test]
+    fn whoever_comes_over_a_unix_socket_is_trusted_by_a_name_of_its_own() {
+        let proxies = trusted(&["unix:", "10.0.0.0/8"]);
+        assert_eq!(proxies.client(Client::Unix, &fields(&["1.1.1.1, 198.51.100.1, 10.0.0.2"])), ip("198.51.100.1"));
+        assert_eq!(proxies.client(Client::Unix, &fields(&[])), Client::Unix);
+        assert_eq!(proxies.client(Client::Unix, &fields(&["unknown"])), Client::Unix);
+        assert!(!proxies.is_trusted(ip("127.0.0.1")));
     }
 
     proptest! {
@@ -198,9 +223,10 @@ mod tests {
             let networks: Vec<_> =
                 networks.into_iter().map(|(a, n)| IpNet::new(IpAddr::from(a), n).unwrap()).collect();
             let addresses = networks.iter().flat_map(|n| [n.network(), n.broadcast()]).chain([IpAddr::from(address)]);
-            let proxies = TrustedProxies::new(&networks);
+            let addresses: Vec<IpAddr> = addresses.collect();
+            let proxies = TrustedProxies::new(&networks.iter().map(|n| Network::Ip(*n)).collect::<Vec<_>>());
             for address in addresses {
-                prop_assert_eq!(proxies.is_trusted(address), networks.iter().any(|n| n.contains(&address)));
+                prop_assert_eq!(proxies.is_trusted(address.into()), networks.iter().any(|n| n.contains(&address)));
             }
         }
 

@@ -3,9 +3,7 @@
 //! What a client says about itself is never believed. X-Forwarded-For is appended to, so that what came stands left of
 //! what is known; the others are replaced, unless the peer is a trusted proxy.
 
-use std::net::IpAddr;
-
-use crate::http::address;
+use crate::http::address::Client;
 use crate::http::field::{FieldId, FieldSet};
 use crate::http::head::Fields;
 
@@ -30,9 +28,9 @@ pub fn is_suspicious(name: &[u8]) -> bool {
 #[derive(Clone, Copy, Debug)]
 pub struct Identity<'a> {
     /// The connection's other end.
-    pub peer: IpAddr,
-    /// The client, as [`super::client_auth::TrustedProxies::client`] tells it.
-    pub client: IpAddr,
+    pub peer: Client,
+    /// The client, as [`super::client::TrustedProxies::client`] tells it.
+    pub client: Client,
     /// Whether the request came over TLS.
     pub tls: bool,
     /// The request's host, with its port if it named one. Empty: X-Forwarded-Host is left out.
@@ -48,14 +46,14 @@ impl Identity<'_> {
     /// Appends the field lines, each with its line end. `fields` are those of the incoming request.
     pub fn append_http1(&self, fields: &Fields, out: &mut Vec<u8>) {
         out.extend_from_slice(b"X-Real-IP: ");
-        append_address(self.client, out);
+        self.client.to_canonical().append(out);
         // nginx's $proxy_add_x_forwarded_for.
         out.extend_from_slice(b"\r\nX-Forwarded-For: ");
         for line in fields.get_all(FieldId::XForwardedFor).filter(|line| !line.is_empty()) {
             out.extend_from_slice(line);
             out.extend_from_slice(b", ");
         }
-        append_address(self.peer, out);
+        self.peer.to_canonical().append(out);
         out.extend_from_slice(b"\r\nX-Forwarded-Proto: ");
         out.extend_from_slice(self.proto(fields));
         let host = self.forwarded_host(fields);
@@ -99,11 +97,6 @@ impl Identity<'_> {
     }
 }
 
-/// Appends an address as text; an IPv4-mapped one as IPv4.
-fn append_address(address: IpAddr, out: &mut Vec<u8>) {
-    address::append(address.to_canonical(), out);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,10 +109,14 @@ mod tests {
         fields
     }
 
+    fn ip(text: &str) -> Client {
+        Client::Ip(text.parse().unwrap())
+    }
+
     fn identity(trusted: bool) -> Identity<'static> {
         Identity {
-            peer: "10.0.0.1".parse().unwrap(),
-            client: if trusted { "198.51.100.7".parse().unwrap() } else { "10.0.0.1".parse().unwrap() },
+            peer: ip("10.0.0.1"),
+            client: ip(if trusted { "198.51.100.7" } else { "10.0.0.1" }),
             tls: true,
             host: b"example.com:8443",
             request_id: b"id",
@@ -196,11 +193,11 @@ mod tests {
     fn addresses_are_written_as_the_standard_library_does() {
         for address in ["0.0.0.0", "255.1.20.100", "::", "2001:db8::1", "fe80::1:0:0:2"] {
             let mut out = Vec::new();
-            append_address(address.parse().unwrap(), &mut out);
+            ip(address).append(&mut out);
             assert_eq!(out, address.as_bytes());
         }
         let mut out = Vec::new();
-        append_address("::ffff:192.0.2.1".parse().unwrap(), &mut out);
+        ip("::ffff:192.0.2.1").to_canonical().append(&mut out);
         assert_eq!(out, b"192.0.2.1");
     }
 

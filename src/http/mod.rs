@@ -8,6 +8,7 @@ pub mod field;
 pub mod head;
 pub mod http1;
 pub mod output;
+pub mod socket;
 pub mod splice;
 pub mod stream;
 pub mod timer;

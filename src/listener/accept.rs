@@ -2,19 +2,20 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use socket2::SockRef;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
+use super::announced::Announcers;
 use super::caps::{Caps, Full};
 use super::connection::serve_connection;
+use super::socket::ListenSocket;
 use crate::config;
+use crate::http::address::Peer;
 use crate::metrics::ConnectionRefusal;
 use crate::proxy::local::{ListenerSeat, Local};
 
@@ -29,6 +30,8 @@ pub struct Terms {
     pub listener: Arc<config::Listener>,
     /// The handshake's settings, on a TLS listener.
     pub tls: Option<Arc<ServerConfig>>,
+    /// Connections begin with a PROXY header of theirs.
+    pub announcers: Option<Rc<Announcers>>,
 }
 
 /// One worker's part of a listener.
@@ -41,7 +44,7 @@ pub struct Acceptor {
 
 impl Acceptor {
     /// Accepts until the task is dropped.
-    pub async fn run(self: Rc<Self>, socket: Rc<TcpListener>) {
+    pub async fn run(self: Rc<Self>, socket: Rc<ListenSocket>) {
         let mut pause = FIRST_PAUSE;
         let mut logged: Option<Instant> = None;
         loop {
@@ -65,32 +68,35 @@ impl Acceptor {
     }
 
     /// Takes what the kernel has queued already: closing the socket would reset it.
-    pub fn take_queued(self: &Rc<Self>, socket: &TcpListener) {
-        // Not through the reactor: it knows nothing of what has come since its last turn.
-        while let Ok((stream, peer)) = SockRef::from(socket).accept() {
-            let peer = peer.as_socket();
-            let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream.into()));
-            if let (Ok(stream), Some(peer)) = (stream, peer) {
-                self.start(stream, peer);
-            }
+    pub fn take_queued(self: &Rc<Self>, socket: &ListenSocket) {
+        while let Ok((stream, peer)) = socket.accept_queued() {
+            self.start(stream, peer);
         }
     }
 
-    fn start(&self, stream: TcpStream, peer: SocketAddr) {
-        let permit = match self.caps.enter(peer.ip()) {
+    fn start(&self, stream: TcpStream, peer: Peer) {
+        let terms = self.terms.borrow().clone();
+        let entered = match terms.announcers {
+            None => self.caps.enter(peer.client()),
+            Some(_) => self.caps.enter_unknown(),
+        };
+        let permit = match entered {
             Ok(permit) => permit,
-            Err(full) => {
-                return self.local.metrics.connection_refused(match full {
-                    Full::All => ConnectionRefusal::OverCap,
-                    Full::Client => ConnectionRefusal::OverClientCap,
-                });
-            }
+            Err(full) => return self.local.metrics.connection_refused(full.into()),
         };
         let local = Rc::clone(&self.local);
         let seat = Rc::clone(&self.seat);
-        let terms = self.terms.borrow().clone();
         let open = local.open(seat.metric);
         tokio::task::spawn_local(serve_connection(local, seat, terms, stream, peer, (open, permit)));
+    }
+}
+
+impl From<Full> for ConnectionRefusal {
+    fn from(full: Full) -> Self {
+        match full {
+            Full::All => Self::OverCap,
+            Full::Client => Self::OverClientCap,
+        }
     }
 }
 

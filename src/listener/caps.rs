@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::Config;
+use crate::http::address::Client;
 
 /// The caps, and what is open. Shared by all workers; kept over reloads.
 pub struct Caps {
@@ -46,28 +47,47 @@ impl Caps {
     ///
     /// # Errors
     /// [`Full`].
-    pub fn enter(self: &Arc<Self>, peer: IpAddr) -> Result<Permit, Full> {
+    pub fn enter(self: &Arc<Self>, peer: Client) -> Result<Permit, Full> {
+        let mut permit = self.enter_unknown()?;
+        permit.identify(peer)?;
+        Ok(permit)
+    }
+
+    /// Lets one in whose client is not known yet.
+    ///
+    /// # Errors
+    /// [`Full::All`].
+    pub fn enter_unknown(self: &Arc<Self>) -> Result<Permit, Full> {
         if self.open.fetch_add(1, Relaxed) >= self.max.load(Relaxed) {
             self.open.fetch_sub(1, Relaxed);
             return Err(Full::All);
         }
-        let mut permit = Permit { caps: Arc::clone(self), client: None };
-        let max = self.max_per_client.load(Relaxed);
-        if max > 0 {
-            let client = network_of(peer);
-            let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Permit { caps: Arc::clone(self), client: None })
+    }
+
+    pub fn open(&self) -> usize {
+        self.open.load(Relaxed)
+    }
+}
+
+impl Permit {
+    /// Counts the connection among its client's. One without an address is not counted: it may stand for any number.
+    ///
+    /// # Errors
+    /// [`Full::Client`].
+    pub fn identify(&mut self, client: Client) -> Result<(), Full> {
+        let max = self.caps.max_per_client.load(Relaxed);
+        if let (Client::Ip(ip), 1..) = (client, max) {
+            let client = network_of(ip);
+            let mut clients = self.caps.clients.lock().unwrap_or_else(PoisonError::into_inner);
             let open = clients.entry(client).or_default();
             if *open >= max {
                 return Err(Full::Client);
             }
             *open += 1;
-            permit.client = Some(client);
+            self.client = Some(client);
         }
-        Ok(permit)
-    }
-
-    pub fn open(&self) -> usize {
-        self.open.load(Relaxed)
+        Ok(())
     }
 }
 
@@ -104,10 +124,14 @@ mod tests {
         Caps::new(&config)
     }
 
+    fn ip(text: &str) -> Client {
+        Client::Ip(text.parse().unwrap())
+    }
+
     #[test]
     fn a_place_is_given_back_when_its_permit_is_dropped() {
         let caps = caps(1, 0);
-        let peer = "10.0.0.1".parse().unwrap();
+        let peer = ip("10.0.0.1");
         let permit = caps.enter(peer).ok();
         assert_eq!(caps.enter(peer).err(), Some(Full::All));
         drop(permit);
@@ -118,9 +142,26 @@ mod tests {
     #[test]
     fn one_client_is_capped_by_its_network() {
         let caps = caps(10, 1);
-        let _held = caps.enter("2001:db8::1".parse().unwrap()).ok();
-        assert_eq!(caps.enter("2001:db8::2".parse().unwrap()).err(), Some(Full::Client));
-        assert!(caps.enter("2001:db8:0:1::1".parse().unwrap()).is_ok());
+        let _held = caps.enter(ip("2001:db8::1")).ok();
+        assert_eq!(caps.enter(ip("2001:db8::2")).err(), Some(Full::Client));
+        assert!(caps.enter(ip("2001:db8:0:1::1")).is_ok());
         assert_eq!(caps.open(), 1);
+    }
+
+    #[test]
+    fn those_without_an_address_are_capped_together_with_all_alone() {
+        let caps = caps(2, 1);
+        let _held = [caps.enter(Client::Unix).ok(), caps.enter(Client::Unix).ok()];
+        assert_eq!(caps.enter(Client::Unix).err(), Some(Full::All));
+    }
+
+    #[test]
+    fn a_client_that_is_known_later_is_capped_then() {
+        let caps = caps(10, 1);
+        let _held = caps.enter(ip("10.0.0.1")).ok();
+        let mut late = caps.enter_unknown().ok().unwrap();
+        assert_eq!(late.identify(ip("10.0.0.1")), Err(Full::Client));
+        drop(late);
+        assert_eq!((caps.open(), caps.enter(ip("10.0.0.2")).is_ok()), (1, true));
     }
 }

@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -17,6 +16,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::accept::Terms;
 use super::caps::Permit;
+use crate::http::address::Peer;
 use crate::http::stream::Stream;
 use crate::metrics::HandshakeOutcome;
 use crate::proxy::context::ConnectionFacts;
@@ -33,14 +33,25 @@ pub fn serve_connection(
     local: Rc<Local>,
     seat: Rc<ListenerSeat>,
     terms: Terms,
-    stream: TcpStream,
-    peer: SocketAddr,
+    mut stream: TcpStream,
+    mut peer: Peer,
     held: (Open, Permit),
 ) -> impl Future<Output = ()> {
     async move {
-        let _held = held;
+        let (_open, mut permit) = held;
+        let mut destination = None;
+        if let Some(announcers) = &terms.announcers {
+            let Some(said) = Box::pin(announcers.read(&local, &mut stream, peer)).await else { return };
+            (peer, destination) = said;
+            if let Err(full) = permit.identify(peer.client()) {
+                return local.metrics.connection_refused(full.into());
+            }
+        }
+        if destination.is_none() && local.snapshot().announces {
+            destination = stream.local_addr().ok();
+        }
         let Some(config) = &terms.tls else {
-            let facts = Rc::new(ConnectionFacts { peer, seat, tls: None });
+            let facts = Rc::new(ConnectionFacts { peer, destination, seat, tls: None });
             let prior_knowledge =
                 terms.listener.h2c && Box::pin(speaks_http2(&local, &stream, terms.listener.http.head_timeout)).await;
             return match prior_knowledge {
@@ -52,14 +63,14 @@ pub fn serve_connection(
         match Box::pin(shake_hands(&local, config, stream, deadline)).await {
             Shaken::Tls(stream, handshake) => {
                 let http2 = handshake.http2;
-                let facts = Rc::new(ConnectionFacts { peer, seat, tls: Some(handshake) });
+                let facts = Rc::new(ConnectionFacts { peer, destination, seat, tls: Some(handshake) });
                 match http2 {
                     true => Box::pin(serve_http2(local, facts, Stream::Tls(stream))).await,
                     false => serve_http1(local, facts, Stream::Tls(stream)).await,
                 }
             }
             Shaken::PlainHttp(stream) => {
-                let facts = Rc::new(ConnectionFacts { peer, seat, tls: None });
+                let facts = Rc::new(ConnectionFacts { peer, destination, seat, tls: None });
                 Box::pin(refuse_http1(local, facts, Stream::Tcp(stream), Reason::WrongProtocol)).await;
             }
             Shaken::Ended => {}
@@ -138,7 +149,7 @@ async fn speaks_http2(local: &Rc<Local>, stream: &TcpStream, patience: Duration)
 }
 
 /// Waits for a client's first bytes and looks at them. 0: it has ended, or says nothing while a drain goes on.
-async fn peek(local: &Rc<Local>, stream: &TcpStream, bytes: &mut [u8]) -> io::Result<usize> {
+pub(super) async fn peek(local: &Rc<Local>, stream: &TcpStream, bytes: &mut [u8]) -> io::Result<usize> {
     let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
     let _entered = local.enter(waker);
     poll_fn(|cx| match stream.poll_peek(cx, &mut ReadBuf::new(bytes)) {

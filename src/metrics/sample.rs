@@ -85,6 +85,12 @@ labels! {
         OverClientCap = "over_client_cap",
         /// `accept(2)` failed; for want of descriptors, as a rule.
         AcceptFailed = "accept_failed",
+        /// The listener wants PROXY headers, and the peer is none of those who may send them.
+        ProxyUntrusted = "proxy_untrusted",
+        /// The connection doesn't begin with a whole PROXY header.
+        ProxyMalformed = "proxy_malformed",
+        /// No whole PROXY header in time.
+        ProxyTimedOut = "proxy_timed_out",
     }
 }
 

@@ -20,7 +20,7 @@ use crate::metrics::{EndpointId, UpstreamHandshake};
 use crate::reason::Reason;
 use crate::upstream::connect::{ConnectError, Opened, connect};
 use crate::upstream::connection::Connection;
-use crate::upstream::{Endpoint, Upstream};
+use crate::upstream::{Announced, Endpoint, Upstream};
 
 /// 1xx responses passed on before the final one.
 const MAX_INTERIM: u32 = 10;
@@ -86,7 +86,8 @@ pub async fn attempt<E: Exchange>(
 ) -> Result<Answer, AttemptError> {
     let &Trial { upstream, endpoint, upgrade, fresh, started } = trial;
     let config = upstream.config();
-    let pooled = if fresh { None } else { cx.local.pool.borrow_mut().take(endpoint) };
+    let client = config.proxy_protocol.map(|_| Announced::new(cx.connection.peer, cx.connection.destination));
+    let pooled = if fresh { None } else { cx.local.pool.borrow_mut().take(endpoint, client) };
     cx.connect = None;
     let metric = cx.local.endpoint_metric(endpoint, upstream.name());
     let mut connection = match pooled {
@@ -95,12 +96,12 @@ pub async fn attempt<E: Exchange>(
             connection
         }
         None => {
-            let opened = connect(endpoint, config.timeouts.connect).await;
+            let opened = connect(endpoint, client, config.timeouts.connect).await;
             note_handshake(cx, metric, &opened);
             let opened = opened.map_err(AttemptError::Connect)?;
             cx.connect = Some(started.elapsed());
             cx.local.metrics.upstream_connection_opened(metric);
-            Connection::over(opened.stream)
+            Connection::over(opened.stream, client)
         }
     };
     encode_request(cx, endpoint, upload.length(), upgrade, connection.output.buffer());

@@ -1,6 +1,6 @@
 //! The facts gathered about one request. Recorded exactly once, when they are dropped: on whatever way out.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use crate::config::UpstreamHost;
 use crate::filter::headers::HeaderRules;
 use crate::filter::limit::Standing;
 use crate::filter::request_id::{self, RequestId};
+use crate::http::address::{Client, Peer};
 use crate::http::head::RequestHead;
 use crate::reason::Reason;
 use crate::route::{RouteIndex, SiteIndex};
@@ -22,7 +23,10 @@ use crate::upstream::Endpoint;
 
 /// What all requests of a connection share.
 pub struct ConnectionFacts {
-    pub peer: SocketAddr,
+    /// Or whom a PROXY header named.
+    pub peer: Peer,
+    /// Where the client had connected to, if a PROXY header told, or an upstream's endpoints want to be told.
+    pub destination: Option<SocketAddr>,
     pub seat: Rc<ListenerSeat>,
     pub tls: Option<Handshake>,
 }
@@ -36,7 +40,7 @@ pub struct RequestContext {
     pub listener: usize,
     pub head: RequestHead,
     pub started: Instant,
-    pub client: IpAddr,
+    pub client: Client,
     /// Whether the peer is a trusted proxy.
     pub trusted: bool,
     own_id: RequestId,
@@ -71,7 +75,7 @@ impl RequestContext {
         started: Instant,
     ) -> Self {
         let snapshot = local.snapshot();
-        let peer = connection.peer.ip();
+        let peer = connection.peer.client();
         let trusted = snapshot.trusted.is_trusted(peer);
         let client = if trusted { snapshot.trusted.client(peer, &head.fields) } else { peer };
         local.metrics.request_started();

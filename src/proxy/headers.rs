@@ -118,6 +118,7 @@ pub fn encode_request(cx: &RequestContext, endpoint: &Endpoint, length: BodyLeng
     out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
     let host: &[u8] = match cx.upstream_host() {
         UpstreamHost::Request => head.host(),
+        UpstreamHost::Endpoint if endpoint.address().ip().is_none() => b"localhost",
         UpstreamHost::Endpoint => endpoint.configured().as_bytes(),
         UpstreamHost::Fixed(host) => host.as_bytes(),
     };
@@ -196,7 +197,7 @@ pub fn push_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
 
 fn identity(cx: &RequestContext) -> Identity<'_> {
     Identity {
-        peer: cx.connection.peer.ip(),
+        peer: cx.connection.peer.client(),
         client: cx.client,
         tls: cx.connection.tls.is_some(),
         host: cx.head.authority(),

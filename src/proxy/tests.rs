@@ -43,7 +43,7 @@ fn a_panic_ends_its_own_request_and_gives_the_endpoint_back() {
     let upstream = Upstream::to("backend", [origin().to_string()]);
     let config = Config::reverse_proxy(Listener::plain("127.0.0.1:0".parse().unwrap()), upstream);
     let gate = Instance::start(Config { access_log: None, ..config }).unwrap();
-    let address = gate.listeners()[0];
+    let address = gate.listeners()[0].ip().unwrap();
     assert!(exchange(address, "").starts_with("HTTP/1.1 200"));
     assert!(!exchange(address, "X-Panic: 1\r\n").contains("200 OK"));
     assert!(exchange(address, "").starts_with("HTTP/1.1 200"), "the worker goes on");

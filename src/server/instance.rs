@@ -11,11 +11,12 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc};
 
 use super::Ready;
-use super::resources::{Listening, bind_listener, listen, live_endpoints, load_certificates};
+use super::resources::{Held, Listening, bind_listener, listen, live_endpoints, load_certificates, warn_of_sources};
 use crate::access_log::AccessLog;
-use crate::config::Config;
+use crate::config::{self, Address, Config, TcpOptions};
 use crate::control;
 use crate::listener::caps::Caps;
+use crate::listener::socket::Binding;
 use crate::metrics::Metrics;
 use crate::snapshot::{BuildError, Snapshot};
 use crate::tls;
@@ -33,7 +34,7 @@ pub enum StartError {
     #[error("{0}")]
     Certificates(String),
     #[error("{address}: {error}")]
-    Tls { address: SocketAddr, error: tls::TlsError },
+    Tls { address: Address, error: tls::TlsError },
     #[error("the access log can't be opened: {0}")]
     AccessLog(#[source] io::Error),
     #[error("{0}")]
@@ -73,8 +74,7 @@ pub struct Instance {
 pub(super) struct State {
     /// Bound and not yet handed to the workers.
     listening: Vec<Listening>,
-    /// As configured, and as bound.
-    pub(super) addresses: Vec<(SocketAddr, SocketAddr)>,
+    pub(super) addresses: Vec<Held>,
     pub(super) workers: Vec<Worker>,
 }
 
@@ -100,11 +100,14 @@ impl Instance {
             let log = Arc::clone(log);
             metrics.set_access_log_drops(Box::new(move || log.dropped()));
         }
+        warn_of_sources(&config);
         let listening = listen(&config, &[], count, &certificates, &tickets)?;
-        let addresses = listening.iter().map(Listening::addresses).collect();
+        let addresses = listening.iter().map(Listening::held).collect();
         let state = State { listening, addresses, workers: Vec::new() };
-        let status = config.metrics.as_ref().map(|metrics| bind_listener(metrics.address, 128, 1)).transpose()?;
-        let status_address = status.as_ref().map(|bound| bound.address);
+        let binding = Binding { backlog: 128, mode: 0, tcp: TcpOptions::default() };
+        let bind_status = |metrics: &config::Metrics| bind_listener(&metrics.address.into(), binding, 1);
+        let status = config.metrics.as_ref().map(bind_status).transpose()?;
+        let status_address = status.as_ref().and_then(|bound| bound.address.ip());
         let caps = Caps::new(&config);
         let snapshot = Snapshot::build(Arc::new(config), None, &metrics)?;
         let current = Arc::new(ArcSwap::from_pointee(snapshot));
@@ -120,7 +123,7 @@ impl Instance {
             epoch: Instant::now(),
             count,
             state: Mutex::new(state),
-            status: Mutex::new(status.and_then(|mut bound| bound.sockets.pop())),
+            status: Mutex::new(status.and_then(|mut bound| bound.sockets.pop()).map(Into::into)),
             status_address,
             ready: AtomicBool::new(false),
             failed: AtomicBool::new(false),
@@ -190,8 +193,8 @@ impl Instance {
     }
 
     /// The addresses bound, in the configuration's order.
-    pub fn listeners(&self) -> Vec<SocketAddr> {
-        self.state().addresses.iter().map(|(_, bound)| *bound).collect()
+    pub fn listeners(&self) -> Vec<Address> {
+        self.state().addresses.iter().map(|held| held.bound.clone()).collect()
     }
 
     /// Where `/metrics`, `/healthz` and `/readyz` are answered.
@@ -246,6 +249,8 @@ impl Instance {
         for worker in workers {
             let _ = worker.thread.join();
         }
+        // Removes the files of Unix sockets.
+        self.state().addresses.clear();
         if let Some(log) = &self.log {
             log.close();
         }

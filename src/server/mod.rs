@@ -23,7 +23,7 @@ pub use machine::ThisMachine;
 
 use self::services::{Control, DataPlane};
 use self::signals::Signals;
-use crate::config::Config;
+use crate::config::{Address, Config};
 
 /// `sysexits.h` EX_CONFIG: systemd is told not to restart after it.
 const EXIT_CONFIG: u8 = 78;
@@ -33,7 +33,7 @@ const EXIT_OS: u8 = 71;
 /// What runs, once it does.
 #[derive(Clone, Debug)]
 pub struct Ready {
-    pub listeners: Vec<SocketAddr>,
+    pub listeners: Vec<Address>,
     pub metrics: Option<SocketAddr>,
     pub workers: usize,
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::instance::{Instance, RESOLVE_PATIENCE, StartError};
-use super::resources::{Listening, listen, load_certificates};
+use super::resources::{Listening, listen, load_certificates, warn_of_sources};
 use crate::config::Config;
 use crate::control;
 use crate::snapshot::Snapshot;
@@ -40,6 +40,7 @@ impl Instance {
         let before = self.current.load_full();
         refuse_fixed(&config, &before.config)?;
         let certificates = load_certificates(&config)?;
+        warn_of_sources(&config);
         let kept = self.state().addresses.clone();
         let mut listening = listen(&config, &kept, self.count, &self.certificates, &self.tickets)?;
         let snapshot = Arc::new(Snapshot::build(Arc::new(config), Some(&before), &self.metrics)?);
@@ -53,7 +54,7 @@ impl Instance {
         self.caps.set(&snapshot.config);
         let mut waits = Vec::new();
         let mut state = self.state();
-        state.addresses = listening.iter().map(Listening::addresses).collect();
+        state.addresses = listening.iter().map(Listening::held).collect();
         for worker in &state.workers {
             let listeners = listening.iter_mut().map(Listening::opening).collect();
             let (done, taken) = oneshot::channel();

@@ -1,6 +1,6 @@
 //! What a configuration needs of the machine, and what a scrape reads of the live state.
 
-use std::net::SocketAddr;
+use std::net::UdpSocket;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,8 +8,9 @@ use rustls::ServerConfig;
 
 use super::instance::StartError;
 use crate::bind_error::explain_bind_error;
-use crate::config::{self, Config};
-use crate::listener::socket::{Bound, bind};
+use crate::config::{self, Address, Config};
+use crate::listener::socket::{Binding, Bound, bind};
+use crate::listener::unix::SocketFile;
 use crate::metrics::EndpointSample;
 use crate::snapshot::{Snapshot, upstream_tls_faults};
 use crate::tls;
@@ -19,52 +20,74 @@ use crate::worker::Opening;
 ///
 /// # Errors
 /// One clear line, with the holder of the address where it is known.
-pub(super) fn bind_listener(address: SocketAddr, backlog: u32, count: usize) -> Result<Bound, StartError> {
-    bind(address, backlog, count).map_err(|error| StartError::Bind(explain_bind_error(address, &error)))
+pub(super) fn bind_listener(address: &Address, binding: Binding, count: usize) -> Result<Bound, StartError> {
+    bind(address, binding, count).map_err(|error| StartError::Bind(explain_bind_error(address, &error)))
 }
 
 /// A listener's address with what serves it: sockets for the workers that don't have one yet, and TLS.
 pub(super) struct Listening {
-    configured: SocketAddr,
+    configured: Address,
     bound: Bound,
     tls: Option<Arc<ServerConfig>>,
 }
 
 impl Listening {
-    /// As configured, and as bound.
-    pub(super) fn addresses(&self) -> (SocketAddr, SocketAddr) {
-        (self.configured, self.bound.address)
+    pub(super) fn held(&self) -> Held {
+        let Bound { address, file, .. } = &self.bound;
+        Held { configured: self.configured.clone(), bound: address.clone(), file: file.clone() }
     }
 
     /// One worker's share.
     pub(super) fn opening(&mut self) -> Opening {
-        Opening { address: self.bound.address, socket: self.bound.sockets.pop(), tls: self.tls.clone() }
+        Opening { address: self.bound.address.clone(), socket: self.bound.sockets.pop(), tls: self.tls.clone() }
     }
 }
 
-/// Binds what isn't among the `kept` addresses (as configured, and as bound) yet, and makes each listener's TLS settings.
+/// An address that is served.
+#[derive(Clone)]
+pub(super) struct Held {
+    pub(super) configured: Address,
+    pub(super) bound: Address,
+    /// Of a Unix socket; the last holder's drop removes it.
+    file: Option<Arc<SocketFile>>,
+}
+
+/// Binds what isn't among the `kept` addresses yet, and makes each listener's TLS settings.
 ///
 /// # Errors
 /// The first listener that can't be served.
 pub(super) fn listen(
     config: &Config,
-    kept: &[(SocketAddr, SocketAddr)],
+    kept: &[Held],
     workers: usize,
     certificates: &Arc<tls::Store>,
     tickets: &Arc<tls::Tickets>,
 ) -> Result<Vec<Listening>, StartError> {
     let serve = |listener: &config::Listener| {
-        let address = listener.address;
+        let address = &listener.address;
         let settings = |tls| tls::server_config(tls, Arc::clone(certificates), tickets);
         let tls = listener.tls.as_ref().map(settings).transpose();
-        let tls = tls.map_err(|error| StartError::Tls { address, error })?;
-        let bound = match kept.iter().find(|(configured, _)| *configured == address) {
-            Some((_, bound)) => Bound { address: *bound, sockets: Vec::new() },
-            None => bind_listener(address, listener.backlog, workers)?,
+        let tls = tls.map_err(|error| StartError::Tls { address: address.clone(), error })?;
+        let bound = match kept.iter().find(|held| held.configured == *address) {
+            Some(held) => Bound { address: held.bound.clone(), sockets: Vec::new(), file: held.file.clone() },
+            None => {
+                let binding = Binding { backlog: listener.backlog, mode: listener.mode, tcp: listener.tcp };
+                bind_listener(address, binding, workers)?
+            }
         };
-        Ok(Listening { configured: address, bound, tls })
+        Ok(Listening { configured: address.clone(), bound, tls })
     };
     config.listeners.iter().map(serve).collect()
+}
+
+/// Source addresses that can't be had now. They may come later, with a failover, so that this is no error.
+pub(super) fn warn_of_sources(config: &Config) {
+    for (upstream, source) in config.upstreams.iter().flat_map(|u| u.bind.iter().map(move |source| (u, source))) {
+        if let Err(error) = UdpSocket::bind((*source, 0)) {
+            let upstream = &*upstream.name;
+            tracing::warn!(upstream, %source, %error, "no connection can come from this address now");
+        }
+    }
 }
 
 pub(super) fn live_endpoints(snapshot: &Snapshot) -> Vec<EndpointSample> {

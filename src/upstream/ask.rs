@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::sticky::{Sticky, Token};
 use crate::config::{self, HashKey, Policy};
+use crate::http::address::Client;
 use crate::http::field::FieldId;
 use crate::http::head::{Fields, RequestHead};
 
@@ -32,7 +33,7 @@ impl Asks {
     }
 
     /// Looks a request through.
-    pub fn read<'a>(&self, head: &'a RequestHead, client: IpAddr) -> Ask<'a> {
+    pub fn read<'a>(&self, head: &'a RequestHead, client: Client) -> Ask<'a> {
         let key = match &self.key {
             None => Key::Missing,
             Some(HashKey::ClientIp) => Key::of_client(client),
@@ -42,7 +43,12 @@ impl Asks {
             Some(HashKey::Cookie(name)) => cookie(&head.fields, name).map_or(Key::Missing, Key::Bytes),
         };
         let token = self.sticky.as_ref().and_then(|sticky| Token::parse(cookie(&head.fields, sticky.cookie())?));
-        Ask { key, client: self.client.then_some(client), token }
+        // One over a Unix socket has no network to go by.
+        let client = match client {
+            Client::Ip(ip) if self.client => Some(ip),
+            _ => None,
+        };
+        Ask { key, client, token }
     }
 
     /// The value of a Set-Cookie field that leads the client back to the endpoint that has this token, if the one that
@@ -108,7 +114,7 @@ enum Key<'a> {
 }
 
 impl Key<'_> {
-    fn of_client(client: IpAddr) -> Self {
+    fn of_client(client: Client) -> Self {
         let mut text = AddressText::default();
         // The longest address fits.
         let _ = write!(text, "{}", client.to_canonical());
@@ -172,7 +178,7 @@ mod tests {
     #[test]
     fn the_longest_address_has_room() {
         let text = |address: &str| {
-            let key = Key::of_client(address.parse().unwrap());
+            let key = Key::of_client(Client::Ip(address.parse().unwrap()));
             let Key::Client(text) = &key else { panic!("{key:?}") };
             String::from_utf8(text.bytes().to_vec()).unwrap()
         };

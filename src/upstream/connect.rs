@@ -1,4 +1,4 @@
-//! How a connection to an endpoint comes about: TCP, then TLS, then the protocol spoken over it.
+//! How a connection to an endpoint comes about: a socket with its PROXY header, then TLS, then the protocol spoken over it.
 //!
 //! Each step is a function of its own, and all share one deadline. [`Connection`] and whatever else speaks a protocol
 //! take the stream that comes out.
@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
-use super::Endpoint;
+use super::{Announced, Endpoint};
 use crate::http::stream::Stream;
 
 /// A connection on which nothing was said yet.
@@ -39,7 +39,7 @@ pub enum ConnectError {
     HandshakeTimedOut,
     /// The certificate isn't believed, the two have no version or protocol in common, or it isn't TLS that is spoken.
     HandshakeFailed(io::Error),
-    /// This side has no descriptor or memory for it; the endpoint was not asked.
+    /// This side has no descriptor, memory or source address for it; the endpoint was not asked.
     Exhausted(io::Error),
 }
 
@@ -48,19 +48,21 @@ impl From<io::Error> for ConnectError {
         use rustix::io::Errno;
         match Errno::from_io_error(&error) {
             Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Self::Exhausted(error),
+            _ if error.kind() == io::ErrorKind::AddrNotAvailable => Self::Exhausted(error),
             _ => Self::Failed(error),
         }
     }
 }
 
-/// Opens a connection to an endpoint within `limit`: everything below the protocol.
+/// Opens a connection to an endpoint within `limit`: everything below the protocol. It is for `client` alone if the
+/// upstream announces its clients.
 ///
 /// # Errors
 /// Refused or unreachable; not done in time; no TLS to be had; out of descriptors or memory.
-pub async fn connect(endpoint: &Endpoint, limit: Duration) -> Result<Opened, ConnectError> {
+pub async fn connect(endpoint: &Endpoint, client: Option<Announced>, limit: Duration) -> Result<Opened, ConnectError> {
     let now = Instant::now();
     let deadline = now.checked_add(limit).unwrap_or(now + FAR);
-    let tcp = connect_tcp(endpoint, deadline).await?;
+    let tcp = connect_socket(endpoint, client, deadline).await?;
     if endpoint.tls.is_none() {
         return Ok(Opened { stream: Stream::Tcp(tcp), handshake: None });
     }
@@ -68,14 +70,15 @@ pub async fn connect(endpoint: &Endpoint, limit: Duration) -> Result<Opened, Con
     Box::pin(shake_hands(endpoint, tcp, deadline)).await
 }
 
-async fn connect_tcp(endpoint: &Endpoint, deadline: Instant) -> Result<TcpStream, ConnectError> {
-    let stream = match timeout_at(deadline, TcpStream::connect(endpoint.address())).await {
-        Ok(stream) => stream?,
-        Err(_) => return Err(ConnectError::TimedOut),
-    };
-    // Only latency is lost where the option can't be set.
-    let _ = stream.set_nodelay(true);
-    Ok(stream)
+async fn connect_socket(
+    endpoint: &Endpoint,
+    client: Option<Announced>,
+    deadline: Instant,
+) -> Result<TcpStream, ConnectError> {
+    match timeout_at(deadline, endpoint.socket.open(endpoint.address(), client)).await {
+        Ok(stream) => Ok(stream?),
+        Err(_) => Err(ConnectError::TimedOut),
+    }
 }
 
 async fn shake_hands(endpoint: &Endpoint, tcp: TcpStream, deadline: Instant) -> Result<Opened, ConnectError> {

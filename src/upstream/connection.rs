@@ -5,6 +5,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::time::Instant;
 
+use super::Announced;
 use crate::http::output::Output;
 use crate::http::stream::{Input, Stream};
 
@@ -15,14 +16,23 @@ pub struct Connection {
     pub output: Output,
     /// Whether an earlier request went over it: its failure may only mean that the endpoint had closed it.
     pub reused: bool,
+    /// The only client that it may serve; `None`: any.
+    pub announced: Option<Box<Announced>>,
     /// When it last became idle, to a sweep's precision.
     pub idle_since: Instant,
 }
 
 impl Connection {
-    /// A new one.
-    pub fn over(stream: Stream) -> Self {
-        Self { stream, input: Input::default(), output: Output::default(), reused: false, idle_since: Instant::now() }
+    /// A new one, for `client` alone if it was announced.
+    pub fn over(stream: Stream, client: Option<Announced>) -> Self {
+        Self {
+            stream,
+            input: Input::default(),
+            output: Output::default(),
+            reused: false,
+            announced: client.map(Box::new),
+            idle_since: Instant::now(),
+        }
     }
 
     /// Whether an idle connection has been closed or has sent bytes nobody asked for. Costs no system call unless the

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 
+use crate::config::Address;
+
 /// What all connections of an upstream have in common. A connection made by one is never used for another: after a
 /// reload that changed anything of it, the old connections serve no further request.
 pub struct Dial {
@@ -53,6 +55,9 @@ impl Dial {
 impl TlsDial {
     /// Whom the endpoint of this address, as configured, has to prove to be; `None` if no certificate can name it.
     pub(super) fn server_name(&self, configured: &str) -> Option<ServerName<'static>> {
+        if configured.starts_with(Address::UNIX) {
+            return self.server_name.clone();
+        }
         let host = configured.rsplit_once(':').map_or(configured, |(host, _)| host);
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         self.server_name.clone().or_else(|| ServerName::try_from(host.to_owned()).ok())

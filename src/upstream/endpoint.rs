@@ -4,7 +4,6 @@
 //! request that goes well, never allocates after construction, never looks at a clock by itself.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -16,12 +15,15 @@ use super::ejection::{Failures, Verdict};
 use super::group::{Balance, Group};
 use super::pace::{Back, Pace};
 use super::seconds::{millis, seconds};
+use super::socket::SocketOptions;
 use super::sticky::Token;
+use crate::config::Address;
 
 /// One address of an upstream: what is configured for it, and its live state, which a reload carries over by upstream
 /// name and address.
 pub struct Endpoint {
-    pub(super) address: SocketAddr,
+    pub(super) address: Address,
+    pub(super) socket: Arc<SocketOptions>,
     pub(super) name: Box<str>,
     pub(super) configured: Arc<str>,
     pub(super) upstream: Arc<str>,
@@ -51,11 +53,11 @@ impl Endpoint {
         self.connection_key
     }
 
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> &Address {
+        &self.address
     }
 
-    /// The address as metrics and logs name it: `10.0.0.1:8052`.
+    /// The address as metrics and logs name it: `10.0.0.1:8052`, `unix:/run/app.sock`.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -2,7 +2,6 @@
 //!
 //! Immutable: another answer of name resolution, or a reload, makes another group over the same live state.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
@@ -12,9 +11,10 @@ use super::dial::Dial;
 use super::endpoint::{Endpoint, EndpointTls, InFlight, Live, Rules};
 use super::policy::{Choice, Dice, Peer, Request};
 use super::seconds::{seconds, whole};
+use super::socket::SocketOptions;
 use super::sticky::Sticky;
 use super::tried::Tried;
-use crate::config;
+use crate::config::{self, Address};
 
 /// The primaries and backups of an upstream.
 pub(super) struct Group {
@@ -34,19 +34,21 @@ impl Group {
     /// gives an address the state that it has already.
     pub(super) fn new(
         config: &config::Upstream,
-        addresses: &[(&config::Endpoint, SocketAddr)],
+        addresses: &[(&config::Endpoint, Address)],
         balance: &Arc<Balance>,
         dial: &Arc<Dial>,
         sticky: Option<&Sticky>,
-        mut live: impl FnMut(&config::Endpoint, SocketAddr) -> Arc<Live>,
+        mut live: impl FnMut(&config::Endpoint, &Address) -> Arc<Live>,
     ) -> Arc<Self> {
         let single = matches!(addresses, [(only, _)] if !only.backup);
         let usable = |backup: bool| addresses.iter().filter(|(e, _)| e.backup == backup && !e.down).count();
         let floor = floor(config.ejection.min_available, usable(false));
-        let mut endpoint = |group: &Weak<Group>, &(entry, address): &(&config::Endpoint, SocketAddr)| {
+        let socket = Arc::new(SocketOptions::of(config));
+        let mut endpoint = |group: &Weak<Group>, (entry, address): &(&config::Endpoint, Address)| {
             let live = live(entry, address);
             Endpoint {
-                address,
+                address: address.clone(),
+                socket: Arc::clone(&socket),
                 name: address.to_string().into(),
                 configured: Arc::from(&*entry.address),
                 upstream: Arc::clone(&config.name),

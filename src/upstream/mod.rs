@@ -16,6 +16,7 @@ mod policy;
 pub mod pool;
 pub mod retry;
 mod seconds;
+mod socket;
 mod sticky;
 mod subset;
 mod tried;
@@ -32,13 +33,14 @@ use arc_swap::ArcSwap;
 
 use self::endpoint::Live;
 use self::group::{Balance, Group};
-use crate::config;
+use crate::config::{self, Address};
 
 pub use self::ask::{Ask, Asks};
 pub use self::budget::RetryBudget;
 pub use self::dial::Dial;
 pub use self::endpoint::{Endpoint, InFlight};
 pub use self::retry::{Failure, may_retry};
+pub use self::socket::Announced;
 pub use self::tried::Tried;
 
 /// A named group of endpoints with the state that all workers share.
@@ -47,7 +49,7 @@ pub struct Upstream {
     group: ArcSwap<Group>,
     /// By index into the configured endpoints; empty for a name that is not resolved yet. The lock makes changes of the
     /// group follow one another; no request takes it.
-    addresses: Mutex<Vec<Vec<SocketAddr>>>,
+    addresses: Mutex<Vec<Vec<Address>>>,
     balance: Arc<Balance>,
     dial: Arc<Dial>,
     budget: Arc<RetryBudget>,
@@ -177,13 +179,13 @@ impl Upstream {
         self.group.store(build.group(&known, Some(self.group.load_full()), is_added));
     }
 
-    fn lock_addresses(&self) -> MutexGuard<'_, Vec<Vec<SocketAddr>>> {
+    fn lock_addresses(&self) -> MutexGuard<'_, Vec<Vec<Address>>> {
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The addresses of an entry that need no resolution.
-fn known_addresses(entry: &config::Endpoint, previous: Option<&Upstream>) -> Vec<SocketAddr> {
+fn known_addresses(entry: &config::Endpoint, previous: Option<&Upstream>) -> Vec<Address> {
     if let Ok(address) = entry.address.parse() {
         return vec![address];
     }
@@ -192,11 +194,12 @@ fn known_addresses(entry: &config::Endpoint, previous: Option<&Upstream>) -> Vec
     at.and_then(|at| previous.lock_addresses().get(at).cloned()).unwrap_or_default()
 }
 
-fn distinct(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+fn distinct(addresses: &[SocketAddr]) -> Vec<Address> {
     let mut distinct = Vec::with_capacity(addresses.len());
     for address in addresses {
-        if !distinct.contains(address) {
-            distinct.push(*address);
+        let address = Address::Ip(*address);
+        if !distinct.contains(&address) {
+            distinct.push(address);
         }
     }
     distinct
@@ -215,24 +218,24 @@ impl Build<'_> {
     /// states, as in nginx; they are matched in order. New ones that `is_added` names start slowly.
     fn group(
         &self,
-        addresses: &[Vec<SocketAddr>],
+        addresses: &[Vec<Address>],
         previous: Option<Arc<Group>>,
         is_added: impl Fn(&config::Endpoint) -> bool,
     ) -> Arc<Group> {
         let config = self.config;
-        let mut live: HashMap<SocketAddr, Vec<Arc<Live>>> = HashMap::new();
+        let mut live: HashMap<&Address, Vec<Arc<Live>>> = HashMap::new();
         for endpoint in previous.iter().flat_map(|group| group.endpoints.iter().rev()) {
-            live.entry(endpoint.address).or_default().push(Arc::clone(&endpoint.live));
+            live.entry(&endpoint.address).or_default().push(Arc::clone(&endpoint.live));
         }
         let mut entries: Vec<_> = (config.endpoints.iter().zip(addresses))
-            .flat_map(|(entry, known)| known.iter().map(move |address| (entry, *address)))
+            .flat_map(|(entry, known)| known.iter().map(move |address| (entry, address.clone())))
             .collect();
         if let Some(subset) = &config.subset {
             subset::keep(subset, &mut entries);
         }
         let sticky = self.asks.and_then(Asks::sticky);
         Group::new(config, &entries, self.balance, self.dial, sticky, |entry, address| {
-            let carried = live.get_mut(&address).and_then(Vec::pop);
+            let carried = live.get_mut(address).and_then(Vec::pop);
             carried.unwrap_or_else(|| match config.slow_start.is_some() && is_added(entry) {
                 true => Arc::new(Live::added()),
                 false => Arc::new(Live::new()),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Endpoint;
 use super::connection::Connection;
+use super::{Announced, Endpoint};
 
 /// Idle connections by endpoint and by how they were made; the one used last is taken first, so that the rest can age out.
 pub struct Pool {
@@ -28,10 +28,11 @@ impl Default for Pool {
 }
 
 impl Pool {
-    /// The idle connection used last that still lives.
-    pub fn take(&mut self, endpoint: &Arc<Endpoint>) -> Option<Connection> {
+    /// The idle connection used last that still lives, and was made for this client if the upstream announces them.
+    pub fn take(&mut self, endpoint: &Arc<Endpoint>, client: Option<Announced>) -> Option<Connection> {
         let slot = self.slots.get_mut(&endpoint.connection_key())?;
-        while let Some(mut connection) = slot.idle.pop() {
+        while let Some(at) = slot.idle.iter().rposition(|idle| idle.announced.as_deref() == client.as_ref()) {
+            let mut connection = slot.idle.remove(at);
             if !connection.is_spoiled() {
                 connection.reused = true;
                 return Some(connection);

@@ -1,12 +1,11 @@
 //! Sticky cookies: which endpoint a client had, said so that it can neither be read nor made up.
 
-use std::net::SocketAddr;
 use std::sync::LazyLock;
 
 use aws_lc_rs::{hmac, rand};
 use data_encoding::BASE64URL_NOPAD;
 
-use crate::config::{self, SameSite};
+use crate::config::{self, Address, SameSite};
 
 /// The first half of an HMAC-SHA256 over upstream and address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,7 +66,7 @@ impl Sticky {
 
     /// What the cookie says of an address. The upstream is part of it: two with the same endpoints have nothing in
     /// common.
-    pub(super) fn token(&self, address: SocketAddr) -> Token {
+    pub(super) fn token(&self, address: &Address) -> Token {
         let tag = hmac::sign(&self.key, format!("tidegate sticky 1\0{}\0{address}", self.upstream).as_bytes());
         let mut token = [0; TOKEN];
         token.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);

@@ -5,18 +5,17 @@
 //! halve what is still free (van der Corput's sequence), so that any number of them covers the ring evenly; an instance
 //! without a number stands where its name's hash puts it, which is as even as chance.
 
-use std::net::SocketAddr;
 use std::sync::LazyLock;
 
-use crate::config::{self, Endpoint};
+use crate::config::{self, Address, Endpoint};
 
 /// Keeps the primaries of this instance's subset, and all backups. What is down is no part of a subset.
-pub(super) fn keep(config: &config::Subset, entries: &mut Vec<(&Endpoint, SocketAddr)>) {
+pub(super) fn keep(config: &config::Subset, entries: &mut Vec<(&Endpoint, Address)>) {
     let is_primary = |entry: &Endpoint| !entry.backup && !entry.down;
-    let mut ring: Vec<(u64, SocketAddr)> = entries
+    let mut ring: Vec<(u64, Address)> = entries
         .iter()
         .filter(|(entry, _)| is_primary(entry))
-        .map(|(_, address)| (hash(address.to_string().as_bytes()), *address))
+        .map(|(_, address)| (hash(address.to_string().as_bytes()), address.clone()))
         .collect();
     ring.sort_unstable();
     ring.dedup();
@@ -25,7 +24,8 @@ pub(super) fn keep(config: &config::Subset, entries: &mut Vec<(&Endpoint, Socket
     }
     let place = place(config.instance.as_deref().unwrap_or(&HOST));
     let start = ((u64::from(place) * ring.len() as u64) >> 32) as usize;
-    let mut subset: Vec<_> = ring.iter().cycle().skip(start).take(config.size).map(|(_, address)| *address).collect();
+    let mut subset: Vec<_> =
+        ring.iter().cycle().skip(start).take(config.size).map(|(_, address)| address.clone()).collect();
     subset.sort_unstable();
     entries.retain(|(entry, address)| !is_primary(entry) || subset.binary_search(address).is_ok());
 }
@@ -58,7 +58,7 @@ mod tests {
 
     use super::*;
 
-    fn subset(endpoints: &[Endpoint], size: usize, instance: &str) -> HashSet<SocketAddr> {
+    fn subset(endpoints: &[Endpoint], size: usize, instance: &str) -> HashSet<Address> {
         let mut entries: Vec<_> = endpoints.iter().map(|e| (e, e.address.parse().unwrap())).collect();
         keep(&config::Subset { size, instance: Some(instance.to_owned()) }, &mut entries);
         entries.into_iter().map(|(_, address)| address).collect()
@@ -83,7 +83,7 @@ mod tests {
     fn numbered_instances_use_each_endpoint_about_equally_often() {
         let all = endpoints(100);
         for instances in [10, 16, 40, 64, 100] {
-            let mut used: HashMap<SocketAddr, i32> = HashMap::new();
+            let mut used: HashMap<Address, i32> = HashMap::new();
             for instance in 0..instances {
                 for address in subset(&all, 10, &format!("tidegate-{instance}")) {
                     *used.entry(address).or_default() += 1;

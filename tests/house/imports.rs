@@ -20,7 +20,7 @@ const ORDER: &[&[&str]] = &[
     &["config"],
     // Leaves: whatever the room, it may import these.
     &["access_log", "metrics"],
-    &["bind_error", "reason"],
+    &["bind_error", "proxy_protocol", "reason"],
 ];
 
 /// Further imports that are meant, with the reason for each.
@@ -28,6 +28,8 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     // The log is opened from, and its fields are filled from, plain values that these two define.
     ("access_log", "config"),
     ("access_log", "http"),
+    // An address, to be told why it can't be had.
+    ("bind_error", "config"),
     // The label of a request's method.
     ("metrics", "http"),
 ];

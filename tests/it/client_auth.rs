@@ -151,7 +151,8 @@ fn the_upstream_is_told_the_subject_and_no_client_can_say_it_itself() {
 
     let plain = Client::connect(asking.gate.listener(1)).send(forged).response("GET");
     assert_eq!((plain.status, asking.origin.last().all("x-subject")), (200, Vec::new()));
-    assert_eq!(asking.gate.records(3)[0]["tls_client"], TOLD);
+    let records = asking.gate.records(3);
+    assert_eq!(records.iter().filter(|record| record["tls_client"] == TOLD).count(), 2, "{records:?}");
 }
 
 #[test]

@@ -26,6 +26,7 @@ mod memory;
 mod metrics;
 mod overload;
 mod policies;
+mod proxy_protocol;
 mod redirects;
 mod reload;
 mod replies;
@@ -35,7 +36,9 @@ mod shortage;
 mod splice;
 mod system_calls;
 mod tls;
+mod unix_listener;
 mod upgrade_websocket;
+mod upstream_sockets;
 mod upstream_tls;
 
 mod differential;

@@ -1,6 +1,6 @@
 //! What the configuration says of memory holds.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{env, fs};
@@ -9,6 +9,7 @@ use tidegate::config::load::load_str;
 use tidegate::config::machine::Nowhere;
 use tidegate::config::worst_case_memory;
 use tidegate::filter::limit::{LimitInput, Limiter, Verdict, take};
+use tidegate::http::address::Client;
 use tidegate::http::head::Fields;
 
 use crate::support::run;
@@ -48,7 +49,7 @@ fn fill_a_limiter() {
     assert!(size <= said + 128, "{size} bytes, {said} said");
     // More than it holds: the quiet make room.
     for key in 0..KEYS + KEYS / 8 {
-        let client = IpAddr::V4(Ipv4Addr::from_bits(key));
+        let client = Client::Ip(Ipv4Addr::from_bits(key).into());
         let input = LimitInput { client, site: "a", fields: &Fields::default(), now: Duration::from_secs(1) };
         assert!(matches!(take(&limits, &input), Verdict::Pass { .. }), "key {key}");
     }

@@ -56,7 +56,10 @@ impl Demo {
                     held.push(listener);
                 }
                 Err(error) => {
-                    lines.push(format!("{}\n  to move it: {flag} ADDRESS", explain_bind_error(*address, &error)));
+                    lines.push(format!(
+                        "{}\n  to move it: {flag} ADDRESS",
+                        explain_bind_error(&(*address).into(), &error)
+                    ));
                 }
             }
         }

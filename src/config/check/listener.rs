@@ -6,22 +6,23 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::{Checker, headers};
 use crate::config::diagnostic::{Diagnostic, Place};
 use crate::config::file::{ConfigFile, HttpFile, Https, ListenerFile};
-use crate::config::model::{HttpLimits, HttpsRedirect, Listener};
-use crate::config::value::SecurityHeaders;
+use crate::config::model::{Address, HttpLimits, HttpsRedirect, Listener};
+use crate::config::read::{At, Many};
+use crate::config::value::{ListenAddress, SecurityHeaders};
 
 impl Checker<'_> {
     pub(super) fn listeners(&mut self, file: &ConfigFile) -> Vec<Listener> {
         let mut listeners = Vec::new();
-        let mut bound: BTreeMap<SocketAddr, Place> = BTreeMap::new();
+        let mut bound: BTreeMap<Address, Place> = BTreeMap::new();
         for listener in &file.listener.items {
-            let checked = self.listener(listener);
+            let checked = self.listener(file, listener);
             for address in listener.address.iter().flat_map(|a| &a.items) {
-                self.bind(&mut bound, address.0, address.place);
-                listeners.push(Listener { address: address.0, ..checked.clone() });
+                self.bind(&mut bound, &address.0, address.place);
+                listeners.push(Listener { address: address.0.clone(), ..checked.clone() });
             }
         }
         if let Some(metrics) = &file.metrics.0 {
-            self.bind(&mut bound, metrics.address.0, metrics.address.place);
+            self.bind(&mut bound, &metrics.address.0.into(), metrics.address.place);
         }
         if file.listener.items.is_empty() && file.listener.complete {
             self.tell(Diagnostic::error("there is no listener"))
@@ -31,7 +32,7 @@ impl Checker<'_> {
         listeners
     }
 
-    fn listener(&mut self, file: &ListenerFile) -> Listener {
+    fn listener(&mut self, config: &ConfigFile, file: &ListenerFile) -> Listener {
         let tls = file.tls.0.as_ref();
         if let Some(addresses) = file.address.as_ref().filter(|a| a.items.is_empty() && a.complete) {
             self.error("the listener has no address", addresses.place, "empty").help("write `address = \":80\"`");
@@ -45,10 +46,16 @@ impl Checker<'_> {
             self.warn("`h2c` does nothing on a TLS listener", file.h2c.place, "for plain listeners")
                 .help("HTTP/2 over TLS is on already; `tls = { http2 = false }` turns it off");
         }
+        let is_unix = |many: &At<Many<ListenAddress>>| many.items.iter().any(|address| address.0.ip().is_none());
+        if let (Some(mode), Some(false)) = (&file.mode, file.address.as_ref().map(is_unix)) {
+            self.error("`mode` is for the file of a Unix socket", mode.place, "no address here is one");
+        }
         let mut response_headers = headers::security_rules(bundle(file), SecurityHeaders::Off);
         response_headers.extend(headers::rules(&file.response_headers));
         Listener {
-            address: SocketAddr::from(([0, 0, 0, 0], 0)),
+            address: SocketAddr::from(([0, 0, 0, 0], 0)).into(),
+            mode: file.mode.as_ref().map_or(0o666, |mode| mode.0),
+            proxy_protocol: self.proxy_protocol(config, &file.proxy_protocol),
             tls: tls.map(|tls| self.tls(tls)),
             h2c: file.h2c.0 && tls.is_none(),
             redirect_https: file.redirect.as_ref().map(|redirect| {
@@ -56,6 +63,7 @@ impl Checker<'_> {
                 HttpsRedirect { status: redirect.status.0, port: redirect.port.0 as u16 }
             }),
             backlog: file.backlog.0,
+            tcp: self.tcp_options(&file.tcp_keepalive, file.tcp_user_timeout.as_ref()),
             http: self.http(&file.http),
             response_headers,
         }
@@ -79,24 +87,29 @@ impl Checker<'_> {
     }
 
     /// No address twice, on its own or among all of its family. Port 0 is a different one each time.
-    fn bind(&mut self, bound: &mut BTreeMap<SocketAddr, Place>, address: SocketAddr, place: Place) {
-        if address.port() == 0 {
+    fn bind(&mut self, bound: &mut BTreeMap<Address, Place>, wanted: &Address, place: Place) {
+        if wanted.ip().is_some_and(|address| address.port() == 0) {
             return;
         }
-        if let Some(&first) = bound.get(&address) {
-            self.error(format!("{address} is listened on twice"), place, "again").also(first, "first here");
+        if let Some(&first) = bound.get(wanted) {
+            self.error(format!("{wanted} is listened on twice"), place, "again").also(first, "first here");
             return;
         }
+        let Some(address) = wanted.ip() else {
+            bound.insert(wanted.clone(), place);
+            return;
+        };
         let all = SocketAddr::new(all_of_family(address.ip()), address.port());
         let overlaps = |other: &SocketAddr| *other == all || (address == all && all_of_family(other.ip()) == all.ip());
-        let other = bound.iter().find(|(other, _)| other.port() == address.port() && overlaps(other));
-        if let Some((&other, &first)) = other {
+        let mut others = bound.iter().filter_map(|(other, first)| Some((other.ip()?, *first)));
+        let other = others.find(|(other, _)| other.port() == address.port() && overlaps(other));
+        if let Some((other, first)) = other {
             let one = if address == all { other } else { address };
             self.error(format!("{all} includes {one}"), place, "and here")
                 .also(first, "listened on here")
                 .help("keep one of them: two sockets can't have the same address");
         }
-        bound.insert(address, place);
+        bound.insert(wanted.clone(), place);
     }
 
     /// A TLS listener needs a certificate.

@@ -8,6 +8,7 @@ mod listener;
 mod names;
 mod route;
 mod site;
+mod socket;
 mod tls;
 mod upstream;
 mod upstream_tls;
@@ -21,9 +22,10 @@ use names::Names;
 use super::diagnostic::{Diagnostic, Place, Severity, Source, quote};
 use super::file::{AccessLogFile, ConfigFile, LimitFile};
 use super::machine::Machine;
+use super::model;
 use super::model::{AccessLog, Config, Limit, Log, LogOutput, Metrics};
-use super::read::{At, Named};
-use super::value::{ByteSize, FilePath, LogFormatName, Words};
+use super::read::{At, Many, Named};
+use super::value::{ByteSize, FilePath, LogFormatName, Network, Words};
 
 /// What the checks ask of the world outside of the configuration.
 pub(super) struct Outside<'a> {
@@ -61,7 +63,7 @@ impl Checker<'_> {
         let listeners = self.listeners(file);
         let mut sites = self.sites(file, &mut upstream_names, &mut limit_names);
         tls::guard_subject_headers(&listeners, &mut sites);
-        self.trust(file);
+        self.trust_in(&file.trusted_proxies);
         if self.complaints.iter().all(|c| c.severity == Severity::Warning) {
             // After an error, what seems to be unused may be what the error is about.
             upstream_names.warn_of_unused(self);
@@ -124,8 +126,9 @@ impl Checker<'_> {
         checked
     }
 
-    fn trust(&mut self, file: &ConfigFile) {
-        for network in file.trusted_proxies.items.iter().filter(|n| n.0.prefix_len() == 0) {
+    fn trust_in(&mut self, networks: &Many<Network>) {
+        let is_all = |network: &model::Network| matches!(network, model::Network::Ip(ip) if ip.prefix_len() == 0);
+        for network in networks.items.iter().filter(|network| is_all(&network.0)) {
             self.warn("every client is trusted", network.place, "all addresses")
                 .help("any client can then forge its address; name the proxies in front of Tidegate only");
         }

@@ -18,6 +18,7 @@ impl Checker<'_> {
             let Some(file) = file else { continue };
             let Some(endpoints) = &file.endpoints else { continue };
             let endpoints = self.endpoints(name, endpoints);
+            let bind = self.bind_from(file.bind.as_ref(), file.endpoints.as_ref());
             checked.push(Upstream {
                 name: name.as_str().into(),
                 policy: self.policy(name, file),
@@ -36,6 +37,9 @@ impl Checker<'_> {
                 tls: self.upstream_tls(name, file),
                 idle_connections: file.idle_connections.size(),
                 splice: file.splice.0,
+                bind,
+                tcp: self.tcp_options(&file.tcp_keepalive, file.tcp_user_timeout.as_ref()),
+                proxy_protocol: file.proxy_protocol.as_ref().map(|version| version.0),
                 host: file.host.0.clone(),
                 max_head_bytes: self.buffer(&file.max_head_size, 1 << 10, 1 << 20),
                 max_fields: file.max_fields.size(),

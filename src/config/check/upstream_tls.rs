@@ -3,7 +3,7 @@
 use super::Checker;
 use crate::config::diagnostic::{Diagnostic, Mark, Place, quote};
 use crate::config::file::{EndpointFile, UpstreamFile, UpstreamTlsFile};
-use crate::config::model::{CertificateFiles, UpstreamTls};
+use crate::config::model::{Address, CertificateFiles, UpstreamTls};
 use crate::config::read::At;
 
 impl Checker<'_> {
@@ -78,8 +78,11 @@ impl Checker<'_> {
     }
 }
 
-/// An address without its port.
+/// An address without its port. A Unix socket has none, and nothing that a certificate could name.
 fn host_of(address: &str) -> &str {
+    if address.starts_with(Address::UNIX) {
+        return address;
+    }
     address.rsplit_once(':').map_or(address, |(host, _)| host)
 }
 

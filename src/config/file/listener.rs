@@ -2,11 +2,12 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{HeaderRulesFile, TlsFile};
+use super::{HeaderRulesFile, KeepAliveFile, ProxyProtocolFile, TlsFile};
 use crate::config::read::{Many, Switch};
 use crate::config::table::table;
 use crate::config::value::{
-    ByteSize, Complaint, Delay, Flag, ListenAddress, Number, OffOr, RedirectStatus, SecurityHeaders, Text, Timeout,
+    ByteSize, Complaint, Delay, FileMode, Flag, ListenAddress, Number, OffOr, RedirectStatus, SecurityHeaders, Text,
+    Timeout,
 };
 
 table! {
@@ -22,8 +23,15 @@ table! {
     /// tls = true
     /// ```
     pub(crate) struct ListenerFile {
-        /// One address or several. An IPv6 address takes IPv6 only: list both for both.
+        /// One address or several. An IPv6 address takes IPv6 only: list both for both. `"unix:/run/tidegate.sock"` is a
+        /// Unix socket: what a process that died left of it is removed, and so is the socket at the end. Its clients have
+        /// no address: they are `unix:` to logs and `X-Forwarded-For`, one client to limits, and not counted by
+        /// `max_connections_per_client`.
         address: Many<ListenAddress> = required,
+        /// The permissions of a Unix socket's file. Without it: `"0666"`, as in nginx.
+        mode: FileMode,
+        /// Connections begin with a PROXY header that tells their client: `true`, or a table.
+        proxy_protocol: Switch<ProxyProtocolFile> = false,
         /// TLS with the sites' certificates: `true`, or a table.
         tls: Switch<TlsFile> = false,
         /// On a plain listener: HTTP/2 from clients that begin with it, besides HTTP/1.
@@ -33,6 +41,11 @@ table! {
         /// Connections that the kernel holds until they are accepted (`listen(2)`); it has its own bound in
         /// `net.core.somaxconn`.
         backlog: Number<1, 65_535> = 4096,
+        /// Probes on silent connections: `true`, or a table.
+        tcp_keepalive: Switch<KeepAliveFile> = false,
+        /// A connection ends when what was sent over it stays unacknowledged for this long (`TCP_USER_TIMEOUT`). Without
+        /// it: some 15 minutes, by the system's retries.
+        tcp_user_timeout: Timeout,
         /// What clients may send, and for how long.
         http: HttpFile = {},
         /// A set of fields for every response that leaves here; see [security headers](#security-headers).

@@ -6,12 +6,14 @@
 mod limit;
 mod listener;
 mod site;
+mod socket;
 mod tls;
 mod upstream;
 
 pub(crate) use limit::LimitFile;
 pub(crate) use listener::{HttpFile, Https, ListenerFile};
 pub(crate) use site::{CertificateFile, Condition, CustomReplyFile, HeaderRulesFile, ReplyFile, RouteFile, SiteFile};
+pub(crate) use socket::{KeepAliveFile, ProxyProtocolFile};
 pub(crate) use tls::{ClientAuthFile, TlsFile};
 #[cfg(test)]
 pub(crate) use upstream::HashFile;
@@ -21,7 +23,7 @@ use super::model::{LogFormat, LogLevel, LogOutput};
 use super::read::{Many, Named, Switch};
 use super::table::table;
 use super::value::{
-    Delay, FilePath, InstanceName, ListenAddress, LogFormatName, Name, Network, Number, Pattern, Workers,
+    Delay, FilePath, InstanceName, IpListenAddress, LogFormatName, Name, Network, Number, Pattern, Workers,
 };
 
 table! {
@@ -48,7 +50,7 @@ table! {
         /// After TERM: the longest wait for requests in flight. Then they are cut off.
         drain_timeout: Delay = "30s",
         /// Peers whose `X-Forwarded-For` and `X-Request-Id` are believed: the proxies in front of Tidegate. The client is
-        /// the last address from the right that isn't one of them.
+        /// the last address from the right that isn't one of them. `"unix:"` is whoever comes over a Unix socket.
         trusted_proxies: Many<Network> = [],
         /// Files with the keys of TLS session tickets, for instances behind one address: 48 or 80 random bytes each, as
         /// nginx's `ssl_session_ticket_key` has them (`openssl rand 80`). The first encrypts, all decrypt; to rotate, put a
@@ -91,7 +93,7 @@ table! {
     /// ```
     pub(crate) struct MetricsFile {
         /// Where to listen. Keep it from the public.
-        address: ListenAddress = "127.0.0.1:9900",
+        address: IpListenAddress = "127.0.0.1:9900",
     }
 }
 

@@ -1,11 +1,12 @@
 //! `[upstream.NAME]`
 
+use super::KeepAliveFile;
 use crate::config::model::{HashKey, SameSite, TlsVersion};
 use crate::config::read::{Many, Switch};
 use crate::config::table::table;
 use crate::config::value::{
     ByteSize, CookieName, EndpointAddress, Factor, FilePath, Flag, HostHeader, Name, Number, OffOr, PolicyName,
-    Preference, RetryCause, SecretText, ServerNameText, Share, Timeout,
+    Preference, ProxyVersion, RetryCause, SecretText, ServerNameText, Share, SourceAddress, Timeout,
 };
 
 table! {
@@ -63,8 +64,20 @@ table! {
         /// Passes long plain bodies from socket to socket without copying them through the process (Linux `splice`): a third
         /// less of Tidegate's CPU for them. Where clients or endpoints run on the same machine, they pay more than that.
         splice: Flag = false,
+        /// Where connections to the endpoints come from: an address of this machine; with endpoints of both families, one
+        /// of each. Without it the system chooses.
+        bind: Many<SourceAddress>,
+        /// `"v1"` or `"v2"`: each connection begins with a PROXY header that names the client it was made for: the
+        /// connection's own address, not what `X-Forwarded-For` says. So no two clients share a connection; a client's
+        /// own requests do.
+        proxy_protocol: ProxyVersion,
+        /// Probes on silent connections: `true`, or a table.
+        tcp_keepalive: Switch<KeepAliveFile> = false,
+        /// A connection ends when what was sent over it stays unacknowledged for this long (`TCP_USER_TIMEOUT`). Without
+        /// it: some 15 minutes, by the system's retries.
+        tcp_user_timeout: Timeout,
         /// What `Host` says to the endpoint: `"request"` the host asked for in lower case and without its port,
-        /// `"endpoint"` the endpoint's address, else this text.
+        /// `"endpoint"` the endpoint's address (`localhost` for a Unix socket, as in nginx), else this text.
         host: HostHeader = "request",
         /// Status line and header of a response together: else 502.
         max_head_size: ByteSize = "32k",
@@ -87,7 +100,7 @@ table! {
     /// backup = true
     /// ```
     pub(crate) struct EndpointFile shorthand address {
-        /// Host and port; without a port, 80.
+        /// Host and port; without a port, 80. Or the path of a Unix socket: `"unix:/run/app.sock"`.
         address: EndpointAddress = required,
         /// Its part of the requests, in proportion to the others'.
         weight: Number<1, 65_535> = 1,

@@ -32,6 +32,7 @@ golden! {
     endpoints_that_never_serve_are_pointed_out
     policies_have_what_they_go_by
     tls_towards_endpoints_is_verified_and_can_work
+    sockets_are_what_they_can_be
     variables_must_be_set
 }
 

@@ -1,14 +1,17 @@
 //! Listeners and what they bound.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{HeaderRule, Tls};
+use super::{Address, HeaderRule, ProxyProtocol, TcpOptions, Tls};
 
 /// A bound address and its protocol settings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listener {
-    pub address: SocketAddr,
+    pub address: Address,
+    /// Permissions of a Unix socket's file. Default 0666, as in nginx.
+    pub mode: u32,
+    /// Connections begin with a PROXY header.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// TLS is terminated here with the certificates of the sites.
     pub tls: Option<Tls>,
     /// Prior-knowledge HTTP/2 on plaintext is served too. Default false.
@@ -17,6 +20,7 @@ pub struct Listener {
     pub redirect_https: Option<HttpsRedirect>,
     /// `listen(2)` backlog. Default 4096.
     pub backlog: u32,
+    pub tcp: TcpOptions,
     pub http: HttpLimits,
     /// Response headers for everything that leaves through this listener.
     pub response_headers: Vec<HeaderRule>,

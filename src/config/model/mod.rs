@@ -1,9 +1,11 @@
 //! The checked values. Whoever has a [`Config`] need not check again.
 
+mod address;
 mod balance;
 mod limit;
 mod listener;
 mod site;
+mod socket;
 mod tls;
 mod upstream;
 
@@ -12,12 +14,12 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
-
+pub use address::{Address, Network};
 pub use balance::{Hash, HashKey, Locality, Policy, SameSite, Secret, Sticky, Subset};
 pub use limit::{Limit, LimitKey, Rate};
 pub use listener::{HttpLimits, HttpsRedirect, Listener};
 pub use site::{Action, CertificateFiles, CustomReply, HeaderMatch, HeaderRule, HostPattern, PathMatch, Route, Site};
+pub use socket::{KeepAlive, ProxyProtocol, TcpOptions};
 pub use tls::{CipherSuite, ClientAuth, SuiteOrder, Tls, TlsVersion};
 pub use upstream::{
     Ejection, Endpoint, Retry, RetryBudget, RetryOn, Upstream, UpstreamHost, UpstreamTimeouts, UpstreamTls,
@@ -37,7 +39,7 @@ pub struct Config {
     /// After TERM, the longest wait for requests in flight. Default 30 s.
     pub drain_timeout: Duration,
     /// Peers whose X-Forwarded-For and X-Request-Id are believed. Default: none.
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: Vec<Network>,
     /// Files with the keys of session tickets: the first encrypts, all decrypt. Empty: keys of this process's own.
     pub ticket_keys: Vec<PathBuf>,
     pub listeners: Vec<Listener>,

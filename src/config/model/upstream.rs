@@ -1,12 +1,15 @@
 //! Upstreams: endpoints, how one is chosen, when another is tried.
 
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::TcpOptions;
 use super::balance::{Locality, Policy, Sticky, Subset};
 use super::{CertificateFiles, TlsVersion};
+use crate::proxy_protocol::Version;
 
 /// A named group of endpoints.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +32,11 @@ pub struct Upstream {
     pub idle_connections: usize,
     /// Long plain bodies pass through a pipe instead of the worker's buffers. Off by default.
     pub splice: bool,
+    /// Where connections come from: at most one address of each family. Empty: as the system chooses.
+    pub bind: Vec<IpAddr>,
+    pub tcp: TcpOptions,
+    /// Each connection begins with a PROXY header that names the client it was made for.
+    pub proxy_protocol: Option<Version>,
     /// What the Host field says to the upstream.
     pub host: UpstreamHost,
     /// Response head bounds. Defaults 32 KiB and 100 fields.
@@ -69,7 +77,7 @@ pub enum UpstreamHost {
 /// One `endpoints = […]` entry. A name that resolves to several addresses becomes several live endpoints.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Endpoint {
-    /// `host:port` as written.
+    /// `host:port` or `unix:/path`, as written.
     pub address: String,
     /// Default 1.
     pub weight: NonZeroU32,

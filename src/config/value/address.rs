@@ -1,20 +1,45 @@
 //! Addresses: where to listen, where endpoints are, whom to trust.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 
 use ipnet::IpNet;
 use serde_json::Value as Json;
 
 use super::{Complaint, Text, string_schema};
 use crate::config::diagnostic::quote;
-use crate::config::model::UpstreamHost;
+use crate::config::model::{self, UpstreamHost};
 
-/// An address to bind: ":8080" is port 8080 on every IPv4 address. Port 0 lets the system choose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ListenAddress(pub(crate) SocketAddr);
+/// Where to listen: an IP address and port, or a Unix socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ListenAddress(pub(crate) model::Address);
 
 impl Text for ListenAddress {
     const DEFINITION: Option<&'static str> = Some("ListenAddress");
+    const EXPECTED: &'static str = "an address such as \"0.0.0.0:80\"";
+
+    fn parse(text: &str) -> Result<Self, Complaint> {
+        match unix_path(text) {
+            Some(path) => Ok(Self(model::Address::Unix(path?.into()))),
+            None => IpListenAddress::parse(text).map(|address| Self(address.0.into())),
+        }
+    }
+
+    fn json() -> Json {
+        string_schema(
+            "An IP address and a port, or the path of a Unix socket. \":80\" is port 80 on every IPv4 address, \
+             \"[::]:80\" on every IPv6 address.",
+            &[":8080", "0.0.0.0:80", "[::]:80", "127.0.0.1:80", "unix:/run/tidegate.sock"],
+        )
+    }
+}
+
+/// An address to bind: ":8080" is port 8080 on every IPv4 address. Port 0 lets the system choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct IpListenAddress(pub(crate) SocketAddr);
+
+impl Text for IpListenAddress {
+    const DEFINITION: Option<&'static str> = Some("IpListenAddress");
     const EXPECTED: &'static str = "an address such as \"0.0.0.0:80\"";
 
     fn parse(text: &str) -> Result<Self, Complaint> {
@@ -62,8 +87,8 @@ impl Text for EndpointAddress {
             let address = rest.split('/').next().unwrap_or(rest);
             return wrong(without_scheme(scheme, address));
         }
-        if text.starts_with("unix:") || text.starts_with('/') {
-            return wrong("unix sockets are not supported; use host:port".to_owned());
+        if let Some(path) = unix_path(text) {
+            return path.map(|_| Self(text.to_owned()));
         }
         if let Some(at) = text.find('/') {
             return wrong(format!("leave the path out: \"{}\"", &text[..at]));
@@ -90,26 +115,53 @@ impl Text for EndpointAddress {
 
     fn json() -> Json {
         string_schema(
-            "A host name or IP address and a port; without one, port 80. IPv6 addresses stand in brackets.",
-            &["backend-1:8052", "10.0.0.1:8080", "[2001:db8::1]:8080"],
+            "A host name or IP address and a port; without one, port 80. IPv6 addresses stand in brackets. Or the path \
+             of a Unix socket.",
+            &["backend-1:8052", "10.0.0.1:8080", "[2001:db8::1]:8080", "unix:/run/app.sock"],
         )
     }
 }
 
-/// Addresses that a rule speaks of: one, or a network.
+/// An address of this machine, without a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Network(pub(crate) IpNet);
+pub(crate) struct SourceAddress(pub(crate) IpAddr);
+
+impl Text for SourceAddress {
+    const DEFINITION: Option<&'static str> = None;
+    const EXPECTED: &'static str = "an IP address such as \"10.0.0.5\"";
+
+    fn parse(text: &str) -> Result<Self, Complaint> {
+        let wrong = |help: &str| Err(Complaint::is_not(text, "an address to connect from").help(help));
+        match text.parse::<IpAddr>() {
+            Ok(ip) if ip.is_unspecified() => wrong("leave `bind` out to let the system choose"),
+            Ok(ip) if ip.is_multicast() => wrong("it takes an address of this machine"),
+            Ok(ip) => Ok(Self(ip.to_canonical())),
+            Err(_) => wrong("write an IP address of this machine, without a port: \"10.0.0.5\""),
+        }
+    }
+
+    fn json() -> Json {
+        string_schema("An IP address of this machine.", &["10.0.0.5", "2001:db8::5"])
+    }
+}
+
+/// Addresses that a rule speaks of: one, or a network, or those without one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Network(pub(crate) model::Network);
 
 impl Text for Network {
     const DEFINITION: Option<&'static str> = Some("Network");
     const EXPECTED: &'static str = "a network such as \"10.0.0.0/8\"";
 
     fn parse(text: &str) -> Result<Self, Complaint> {
+        if text == model::Address::UNIX {
+            return Ok(Self(model::Network::Unix));
+        }
         if let Ok(ip) = text.parse::<IpAddr>() {
-            return Ok(Self(IpNet::from(ip)));
+            return Ok(Self(IpNet::from(ip).into()));
         }
         match text.parse::<IpNet>() {
-            Ok(network) if network.addr() == network.network() => Ok(Self(network)),
+            Ok(network) if network.addr() == network.network() => Ok(Self(network.into())),
             Ok(network) => Err(Complaint::new(format!("{} has bits set past its prefix", quote(text)))
                 .help(format!("write \"{}\" for the network, or the address alone", network.trunc()))),
             Err(_) => {
@@ -120,8 +172,8 @@ impl Text for Network {
 
     fn json() -> Json {
         string_schema(
-            "An IP address, or a network with its prefix length.",
-            &["10.0.0.0/8", "192.0.2.7", "2001:db8::/32"],
+            "An IP address, or a network with its prefix length. \"unix:\" is whoever comes over a Unix socket.",
+            &["10.0.0.0/8", "192.0.2.7", "2001:db8::/32", "unix:"],
         )
     }
 }
@@ -196,6 +248,25 @@ impl Text for ServerNameText {
     }
 }
 
+/// The path of `unix:/path`; `None` for what doesn't begin so.
+fn unix_path(text: &str) -> Option<Result<&Path, Complaint>> {
+    let wrong = |help: String| Some(Err(Complaint::is_not(text, "a Unix socket").help(help)));
+    let Some(path) = text.strip_prefix(model::Address::UNIX) else {
+        return if text.starts_with('/') { wrong(format!("write \"unix:{text}\"")) } else { None };
+    };
+    if path.starts_with("//") {
+        return wrong(format!("write \"unix:/{}\"", path.trim_start_matches('/')));
+    }
+    if !path.starts_with('/') || path.ends_with('/') || path.contains('\0') {
+        return wrong("it takes the whole path of the socket: \"unix:/run/app.sock\"".to_owned());
+    }
+    if path.len() > LONGEST_PATH {
+        let label = format!("at most {LONGEST_PATH} bytes");
+        return Some(Err(Complaint::new("the path of this Unix socket is too long").label(label)));
+    }
+    Some(Ok(Path::new(path)))
+}
+
 /// Splits at the last colon, unless it stands inside brackets or is one of several.
 fn split_port(text: &str) -> (&str, Option<&str>) {
     match text.rsplit_once(':') {
@@ -221,6 +292,9 @@ pub(super) fn is_host_name(host: &str) -> bool {
     host.len() <= 253 && relative.split('.').all(label)
 }
 
+/// `sockaddr_un` (unix(7)), without the zero at its end.
+const LONGEST_PATH: usize = 107;
+
 #[cfg(test)]
 mod tests {
     use super::super::assert_parses;
@@ -236,6 +310,7 @@ mod tests {
                 ("[::]:80", "[::]:80".to_owned()),
                 ("[::1]:443", "[::1]:443".to_owned()),
                 ("127.0.0.1:0", "127.0.0.1:0".to_owned()),
+                ("unix:/run/a.sock", "unix:/run/a.sock".to_owned()),
             ],
             &[
                 ("80", "\"80\" is not an address to listen on"),
@@ -244,6 +319,12 @@ mod tests {
                 ("localhost:80", "\"localhost:80\" is not an address to listen on"),
                 ("0.0.0.0:99999", "\"0.0.0.0:99999\" has no valid port"),
                 ("0.0.0.0:+80", "\"0.0.0.0:+80\" has no valid port"),
+                ("unix:", "\"unix:\" is not a Unix socket"),
+                ("unix:run/a.sock", "\"unix:run/a.sock\" is not a Unix socket"),
+                ("unix:///run/a.sock", "\"unix:///run/a.sock\" is not a Unix socket"),
+                ("unix:/run/", "\"unix:/run/\" is not a Unix socket"),
+                ("/run/a.sock", "\"/run/a.sock\" is not a Unix socket"),
+                (&format!("unix:/{}", "x".repeat(107)), "the path of this Unix socket is too long"),
             ],
         );
     }
@@ -258,12 +339,13 @@ mod tests {
                 ("10.0.0.1", "10.0.0.1:80".to_owned()),
                 ("[::1]", "[::1]:80".to_owned()),
                 ("[2001:DB8::1]:8080", "[2001:db8::1]:8080".to_owned()),
+                ("unix:/run/X", "unix:/run/X".to_owned()),
             ],
             &[
                 ("http://a:1/", "\"http://a:1/\" is not an endpoint"),
                 ("https://a", "\"https://a\" is not an endpoint"),
                 ("a/b", "\"a/b\" is not an endpoint"),
-                ("unix:/run/x", "\"unix:/run/x\" is not an endpoint"),
+                ("unix:run/x", "\"unix:run/x\" is not a Unix socket"),
                 ("::1", "\"::1\" is not an endpoint"),
                 ("[zz]:80", "\"[zz]:80\" is not an endpoint"),
                 ("a b:80", "\"a b:80\" is not an endpoint"),
@@ -277,8 +359,12 @@ mod tests {
     #[test]
     fn a_network_may_be_a_single_address() {
         assert_parses(
-            |n: Network| n.0.to_string(),
-            &[("10.0.0.0/8", "10.0.0.0/8".to_owned()), ("::1", "::1/128".to_owned())],
+            |n: Network| format!("{:?}", n.0),
+            &[
+                ("10.0.0.0/8", "Ip(10.0.0.0/8)".to_owned()),
+                ("::1", "Ip(::1/128)".to_owned()),
+                ("unix:", "Unix".to_owned()),
+            ],
             &[("10.0.0.1/8", "\"10.0.0.1/8\" has bits set past its prefix"), ("local", "\"local\" is not a network")],
         );
     }

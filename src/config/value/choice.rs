@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 use super::{Complaint, Text};
 use crate::config::diagnostic::{nearest, quote};
 use crate::config::model::{LogLevel, SameSite, SuiteOrder, TlsVersion};
+use crate::proxy_protocol::Version;
 
 /// `choice!` maps words to the values of a type, one to one.
 macro_rules! choice {
@@ -37,6 +38,10 @@ pub(crate) enum PolicyName {
     Hash,
     IpHash,
 }
+
+/// Which PROXY header is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ProxyVersion(pub(crate) Version);
 
 /// Which endpoints come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +81,11 @@ choice!(PolicyName, "a policy" {
     "least_time" => PolicyName::LeastTime,
     "hash" => PolicyName::Hash,
     "ip_hash" => PolicyName::IpHash,
+});
+
+choice!(ProxyVersion, "a version of the PROXY protocol" {
+    "v1" => ProxyVersion(Version::V1),
+    "v2" => ProxyVersion(Version::V2),
 });
 
 choice!(Preference, "a preference" { "same-zone" => Preference::SameZone });

@@ -9,6 +9,7 @@ mod choice;
 mod ciphers;
 mod duration;
 mod field;
+mod file_mode;
 mod host;
 mod log;
 mod number;
@@ -21,12 +22,15 @@ use serde_json::{Value as Json, json};
 use super::diagnostic::quote;
 use super::schema::Definitions;
 
-pub(crate) use address::{EndpointAddress, HostHeader, ListenAddress, Network, ServerNameText};
+pub(crate) use address::{
+    EndpointAddress, HostHeader, IpListenAddress, ListenAddress, Network, ServerNameText, SourceAddress,
+};
 pub(crate) use balance::{CookieName, Factor, InstanceName, MIN_SECRET, SecretText};
-pub(crate) use choice::{LogFormatName, PolicyName, Preference, RetryCause, SecurityHeaders};
+pub(crate) use choice::{LogFormatName, PolicyName, Preference, ProxyVersion, RetryCause, SecurityHeaders};
 pub(crate) use ciphers::Ciphers;
 pub(crate) use duration::{Delay, Timeout};
 pub(crate) use field::{ContentType, FieldName, FieldValue, RuleFieldName};
+pub(crate) use file_mode::FileMode;
 pub(crate) use host::HostName;
 pub(crate) use number::{Flag, Number, Share, Workers};
 pub(crate) use path::PathText;

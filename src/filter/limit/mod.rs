@@ -20,6 +20,7 @@ use governor::nanos::Nanos;
 use governor::{Quota, RateLimiter};
 
 use crate::config::{Limit, LimitKey};
+use crate::http::address::Client;
 use crate::http::head::Fields;
 
 pub use standing::Standing;
@@ -112,7 +113,7 @@ impl Limiter {
 #[derive(Clone, Copy, Debug)]
 pub struct LimitInput<'a> {
     /// As [`super::client::TrustedProxies::client`] tells it.
-    pub client: IpAddr,
+    pub client: Client,
     /// The site's name, which keeps its meaning over a reload as its index does not.
     pub site: &'a str,
     pub fields: &'a Fields,
@@ -227,11 +228,12 @@ fn give_back(charged: &[Arc<Limiter>], input: &LimitInput, refused: LimitSet) {
 }
 
 /// What of an address counts as one client: all of IPv4, the /64 of IPv6 (RFC 4291 2.5.4: a host picks the rest itself).
-/// One number, so that it is hashed in one step; the bits above the lower 64 tell the families apart.
-fn network(address: IpAddr) -> u128 {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => 1 << 64 | u128::from(v4.to_bits()),
-        IpAddr::V6(v6) => v6.to_bits() >> 64,
+/// Those without an address are one client, as nginx has it. One number, so that it is hashed in one step; the bits above the lower 64 tell the families apart.
+fn network(client: Client) -> u128 {
+    match client.to_canonical() {
+        Client::Ip(IpAddr::V4(v4)) => 1 << 64 | u128::from(v4.to_bits()),
+        Client::Ip(IpAddr::V6(v6)) => v6.to_bits() >> 64,
+        Client::Unix => 1 << 65,
     }
 }
 

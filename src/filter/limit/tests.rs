@@ -26,10 +26,15 @@ fn limiters(configs: &[Limit]) -> Vec<Arc<Limiter>> {
 }
 
 /// What a client asks at a millisecond.
+/// `unix:`, or an address.
+fn client_of(text: &str) -> Client {
+    text.parse().map_or(Client::Unix, Client::Ip)
+}
+
 fn ask(limits: &[Arc<Limiter>], client: &str, millis: u64) -> Verdict {
     let fields = Fields::default();
     let now = Duration::from_millis(millis);
-    take(limits, &LimitInput { client: client.parse().unwrap(), site: "site", fields: &fields, now })
+    take(limits, &LimitInput { client: client_of(client), site: "site", fields: &fields, now })
 }
 
 fn passes(limits: &[Arc<Limiter>], client: &str, millis: u64) -> bool {
@@ -140,7 +145,7 @@ fn a_header_s_value_is_a_key_and_its_absence_an_exemption() {
         if let Some(value) = value {
             fields.push(b"X-Api-Key", value.as_bytes());
         }
-        let client = "192.0.2.1".parse().unwrap();
+        let client = client_of("192.0.2.1");
         take(&limits, &LimitInput { client, site: "site", fields: &fields, now: Duration::ZERO })
     };
     let exempt = Verdict::Pass { wait: Duration::ZERO, standing: None, dry_run: LimitSet::default() };

@@ -3,10 +3,13 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
 
+use aws_lc_rs::digest;
 use pingora_ketama::{Bucket, Continuum};
 
 use super::Peer;
+use crate::config::Address;
 use crate::upstream::tried::Tried;
 
 /// The points of a group's peers, made once.
@@ -28,8 +31,8 @@ impl Ring {
         let mut number: HashMap<SocketAddr, u32> = HashMap::new();
         let mut buckets = Vec::with_capacity(peers.len());
         for (at, peer) in (0..).zip(peers) {
-            number.entry(peer.endpoint.address).or_insert_with(|| {
-                buckets.push(Bucket::new(peer.endpoint.address, weight(peer)));
+            number.entry(place(&peer.endpoint.address)).or_insert_with(|| {
+                buckets.push(Bucket::new(place(&peer.endpoint.address), weight(peer)));
                 at
             });
         }
@@ -59,6 +62,20 @@ impl Ring {
         // Nearly all are out: the rest of the ring would be long, and the order of the list is as fixed.
         let first = self.points.get(start).map_or(0, |point| *point as usize);
         peers.iter().cycle().skip(first).take(peers.len()).find(takes)
+    }
+}
+
+/// What an endpoint's points are made of. A Unix socket stands where an address does that its path's hash makes up: not
+/// where nginx has it, but for every instance and every version at the same place.
+fn place(address: &Address) -> SocketAddr {
+    match address {
+        Address::Ip(address) => *address,
+        Address::Unix(path) => {
+            let digest = digest::digest(&digest::SHA256, path.as_os_str().as_bytes());
+            let mut octets = [0; 16];
+            octets.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
+            SocketAddr::from((octets, 0))
+        }
     }
 }
 

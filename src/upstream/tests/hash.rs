@@ -145,7 +145,7 @@ proptest! {
             let attempt = attempt.expect("some endpoint is within its bound");
             let endpoint = attempt.endpoint().clone();
             attempts.push(attempt);
-            let weight = weights[usize::from(endpoint.address().port()) - 1];
+            let weight = weights[usize::from(endpoint.address().ip().unwrap().port()) - 1];
             let part = attempts.len() as f64 * f64::from(weight) / f64::from(total_weight);
             // The factor is kept in thousandths.
             prop_assert!(f64::from(endpoint.in_flight()) <= ((factor + 0.0006) * part).ceil());

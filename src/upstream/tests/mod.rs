@@ -72,6 +72,9 @@ fn configured(policy: Policy, entries: &[Entry]) -> config::Upstream {
         tls: None,
         idle_connections: 256,
         splice: false,
+        bind: Vec::new(),
+        tcp: config::TcpOptions::default(),
+        proxy_protocol: None,
         host: config::UpstreamHost::Request,
         max_head_bytes: 32_768,
         max_fields: 100,
@@ -105,7 +108,7 @@ fn place_for(upstream: &Upstream, ask: &Ask<'_>) -> u16 {
 }
 
 fn place(attempt: &InFlight) -> u16 {
-    attempt.endpoint().address().port()
+    attempt.endpoint().address().ip().unwrap().port()
 }
 
 /// The places of `n` picks, none of which ends.
@@ -124,7 +127,7 @@ fn attempt_at(upstream: &Upstream, wanted: u16, second: f64) -> InFlight {
     let mut tried = Tried::new();
     let endpoints = upstream.endpoints();
     let backup = endpoints[usize::from(wanted) - 1].is_backup();
-    let others = endpoints.iter().filter(|e| e.is_backup() == backup && e.address().port() != wanted);
+    let others = endpoints.iter().filter(|e| e.is_backup() == backup && e.address().ip().unwrap().port() != wanted);
     others.for_each(|e| tried.insert(e.id()));
     upstream.pick(&tried, at(second)).filter(|attempt| place(attempt) == wanted).unwrap()
 }

@@ -244,7 +244,7 @@ proptest! {
                 let of_list = setup.entries.iter().enumerate().filter(|(_, e)| usize::from(e.backup) == list);
                 of_list.map(|(index, _)| index).nth(at).unwrap()
             };
-            let position = picked.as_ref().map(|p| usize::from(p.endpoint().address().port()) - 1);
+            let position = picked.as_ref().map(|p| usize::from(p.endpoint().address().ip().unwrap().port()) - 1);
             prop_assert_eq!(position, expected.map(index), "step {}: ours, then nginx's, of {:?}", number, theirs);
             if let (Some(attempt), Some(peer)) = (picked, expected) {
                 tried.insert(attempt.endpoint().id());

@@ -2,6 +2,9 @@
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -114,7 +117,36 @@ impl Client {
 
     /// The handshake's error as text.
     pub fn try_tls(address: SocketAddr, tls: &Tls) -> Result<Self, String> {
+        Self::shake_hands(connect(address), tls)
+    }
+
+    /// Says this first.
+    #[track_caller]
+    pub fn tls_after(address: SocketAddr, first: &[u8], tls: &Tls) -> Self {
         let mut tcp = connect(address);
+        tcp.write_all(first).unwrap();
+        Self::shake_hands(tcp, tls).unwrap()
+    }
+
+    /// Over a Unix socket.
+    #[track_caller]
+    pub fn unix(path: &Path) -> Self {
+        Self::over(Box::new(connect_unix(path)))
+    }
+
+    /// Over a Unix socket, and says this first.
+    #[track_caller]
+    pub fn unix_tls_after(path: &Path, first: &[u8], tls: &Tls) -> Self {
+        let mut stream = connect_unix(path);
+        stream.write_all(first).unwrap();
+        Self::shake_hands(stream, tls).unwrap()
+    }
+
+    pub fn local_address(&self) -> SocketAddr {
+        self.inbox.wire.tcp().local_addr().unwrap()
+    }
+
+    fn shake_hands(mut tcp: TcpStream, tls: &Tls) -> Result<Self, String> {
         tcp.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut connection = ClientConnection::new(tls.config(), tls.server_name()).map_err(|e| e.to_string())?;
         while connection.is_handshaking() {
@@ -218,6 +250,14 @@ impl Client {
 /// A minimal request.
 pub fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n")
+}
+
+/// Under the type of a TCP stream: reading, writing and deadlines are the same calls.
+#[track_caller]
+fn connect_unix(path: &Path) -> TcpStream {
+    let stream = TcpStream::from(OwnedFd::from(UnixStream::connect(path).unwrap()));
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
 }
 
 #[track_caller]

@@ -171,7 +171,7 @@ impl Gate {
     }
 
     pub fn listener(&self, number: usize) -> SocketAddr {
-        self.instance().listeners()[number]
+        self.instance().listeners()[number].ip().unwrap()
     }
 
     #[track_caller]
