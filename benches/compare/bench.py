@@ -4,7 +4,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from . import process
-from .load import Generator
+from .load import OVER_TLS, Generator
 from .needs import program
 from .process import LOAD_CORE, PROXY_CORE, wait_until
 from .proxies import Options, Place
@@ -32,7 +32,7 @@ class Running:
         """Where the load goes."""
         if self.direct:
             return self.direct
-        return self.place.tls if shape.kind in ("h1s", "close", "h2", "grpc") else self.place.plain
+        return self.place.tls if shape.kind in OVER_TLS else self.place.plain
 
 
 class Bench:

@@ -1,10 +1,12 @@
 """Runs a load generator on core 0 and reads what it says.
 
-Closed loop: wrk for HTTP/1.1, h2load for HTTP/2, load/websocket.c for WebSocket. Open loop, at a rate that doesn't bend
+Closed loop: wrk for HTTP/1.1, `openssl s_time` for whole handshakes, since wrk resumes its sessions; h2load for HTTP/2,
+load/websocket.c for WebSocket. Open loop, at a rate that doesn't bend
 when the proxy slows down: `tidegate bench`.
 """
 
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from . import parse
@@ -12,11 +14,14 @@ from .needs import HERE, program
 from .process import LOAD_CORE, Failure
 
 
+OVER_TLS = ("h1s", "handshake", "resumed", "h2", "grpc")
+
+
 @dataclass(frozen=True)
 class Shape:
     """How a scenario is loaded. `words` are wrk.lua's, such as "paths=1000"."""
 
-    kind: str  # h1 | h1s | close | h2 | grpc | websocket
+    kind: str  # h1 | h1s | handshake | resumed | h2 | grpc | websocket
     connections: int
     streams: int = 1
     path: str = "/"
@@ -38,7 +43,8 @@ class Shape:
         kinds = {
             "h1": f"wrk, {at_once}, {asks}",
             "h1s": f"wrk over TLS 1.3, {at_once}, {asks}",
-            "close": f"wrk over TLS 1.3, {self.connections} at once, a new connection and a whole handshake a request",
+            "handshake": f"openssl s_time over TLS 1.3, {at_once}, a new one with a whole handshake a request",
+            "resumed": f"wrk over TLS 1.3, {at_once}, a new one that resumes a session a request",
             "h2": f"h2load over TLS 1.3, {at_once} of {self.streams} streams, {asks}",
             "grpc": f"h2load over TLS 1.3, {at_once} of {self.streams} streams, POST of a gRPC message of 128 bytes",
             "websocket": f"{at_once}, one message of 64 bytes in flight on each",
@@ -62,8 +68,10 @@ class Generator:
 
     def run(self, shape, port, seconds, tls=True):
         """One round of closed-loop load. Without `tls`: the same over plain TCP, for the row without a proxy."""
-        scheme = "https" if tls and shape.kind in ("h1s", "close", "h2", "grpc") else "http"
+        scheme = "https" if tls and shape.kind in OVER_TLS else "http"
         url = f"{scheme}://localhost:{port}{shape.path}"
+        if shape.kind == "handshake":
+            return self.shake_hands(shape, port, seconds)
         if shape.kind == "websocket":
             reader, command = parse.websocket, [self.directory / "websocket", "load", port, shape.connections, seconds]
         elif shape.kind in ("h2", "grpc"):
@@ -93,7 +101,7 @@ class Generator:
                 return parse.h2load(text, seconds, lines)
         else:
             command = [program("wrk"), "-t1", f"-c{shape.connections}", f"-d{seconds}", "-s", HERE / "load" / "wrk.lua"]
-            if shape.kind == "close":
+            if shape.kind == "resumed":
                 command += ["-H", "Connection: close"]
             reader, command = parse.wrk, [*command, url, "--", *shape.words]
         out, err = self.output(command, seconds)
@@ -101,6 +109,17 @@ class Generator:
             return reader(out)
         except parse.Unreadable as error:
             raise Failure(f"{command[0]} said: {error} {err.strip()[-300:]}") from error
+
+    def shake_hands(self, shape, port, seconds):
+        """A process a connection, each shaking hands anew for every request. It tells no latencies."""
+        server, often = ["-connect", f"localhost:{port}"], ["-new", "-www", shape.path, "-time", seconds]
+        command = [program("openssl"), "s_time", *server, *often]
+        with ThreadPoolExecutor(shape.connections) as pool:
+            said = list(pool.map(lambda _: self.output(command, seconds), range(shape.connections)))
+        try:
+            return parse.s_time([out for out, _ in said], seconds)
+        except parse.Unreadable as error:
+            raise Failure(f"openssl s_time said: {error} {said[0][1].strip()[-300:]}") from error
 
     def can_pace(self):
         """Whether the tidegate at hand has the verb `bench`."""

@@ -49,6 +49,18 @@ def wrk(text):
     return Load(said["requests"] - said["status"], said["seconds"], failed, **latencies(said))
 
 
+def s_time(texts, seconds):
+    """From what several `openssl s_time` say, each of its own connections.
+
+    >>> s_time(["9 connections in 1.02s; 8.82 connections/user sec\\n9 connections in 3 real seconds"] * 2, 2).requests
+    18
+    """
+    counts = [re.search(r"(\d+) connections in \d+ real seconds", text) for text in texts]
+    if not all(counts):
+        raise Unreadable(texts[counts.index(None)].strip()[-500:] or "(no output)")
+    return Load(sum(int(count[1]) for count in counts), seconds, 0)
+
+
 def websocket(text):
     """From load/websocket.c. A message echoed is a request."""
     said = last_object(text)

@@ -36,7 +36,8 @@ SCENARIOS = (
     Scenario(
         "h2", "HTTP/2 over TLS, 128 bytes", H2, note="The row without a proxy is nghttpd over HTTP/2 without TLS."
     ),
-    Scenario("handshake", "TLS handshake and one request", Shape("close", 16)),
+    Scenario("handshake", "TLS handshake and one request", Shape("handshake", 4), rows=EVERY[1:]),
+    Scenario("resumed", "TLS session resumed, and one request", Shape("resumed", 16)),
     Scenario("16k", "HTTP/1.1, 16 KiB", Shape("h1", 64, path="/bytes/16384")),
     Scenario("1m", "HTTP/1.1, 1 MiB", Shape("h1", 16, path="/bytes/1048576")),
     Scenario("1m-tls", "HTTP/1.1 over TLS, 1 MiB", Shape("h1s", 16, path="/bytes/1048576")),
