@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::announced::Announcers;
 use super::caps::{Caps, Full};
-use super::connection::serve_connection;
+use super::connection::start_connection;
 use super::socket::ListenSocket;
 use crate::config;
 use crate::http::address::Peer;
@@ -87,7 +87,7 @@ impl Acceptor {
         let local = Rc::clone(&self.local);
         let seat = Rc::clone(&self.seat);
         let open = local.open(seat.metric);
-        tokio::task::spawn_local(serve_connection(local, seat, terms, stream, peer, (open, permit)));
+        start_connection(local, seat, terms, stream, peer, (open, permit));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use tokio::io::{Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -26,55 +28,77 @@ use crate::proxy::local::{ListenerSeat, Local, Open};
 use crate::reason::Reason;
 use crate::tls::{self, Handshake};
 
-/// Serves one connection to its end; `held` is dropped then. What not every connection does is boxed: a plain idle one
-/// mustn't hold its room.
-#[expect(clippy::manual_async_fn, reason = "an async fn holds each argument twice")]
-pub fn serve_connection(
+/// What a connection gives back at its end: it is counted, and has a place under the caps.
+pub type Held = (Open, Permit);
+
+/// Serves one connection to its end, and drops `held` then. What is spoken has a task of its own, so that an idle
+/// connection doesn't hold the room that its handshake needed.
+pub fn start_connection(
+    local: Rc<Local>,
+    seat: Rc<ListenerSeat>,
+    terms: Terms,
+    stream: TcpStream,
+    peer: Peer,
+    held: Held,
+) {
+    if terms.tls.is_some() || terms.listener.h2c || terms.announcers.is_some() {
+        // Boxed: a task's cell is moved, and a large one twice.
+        spawn_local(Box::pin(find_http(local, seat, terms, stream, peer, held)));
+    } else {
+        let destination = destination_of(&local, &stream);
+        let facts = Rc::new(ConnectionFacts { peer, destination, seat, tls: None });
+        spawn_local(serve_http1(local, facts, Stream::Tcp(stream), held));
+    }
+}
+
+/// What the client connected to, where an endpoint is told of it.
+fn destination_of(local: &Local, stream: &TcpStream) -> Option<SocketAddr> {
+    if local.snapshot().announces { stream.local_addr().ok() } else { None }
+}
+
+/// Takes what is announced of the client, makes the handshake, finds out which HTTP is spoken, and hands the connection on.
+async fn find_http(
     local: Rc<Local>,
     seat: Rc<ListenerSeat>,
     terms: Terms,
     mut stream: TcpStream,
     mut peer: Peer,
-    held: (Open, Permit),
-) -> impl Future<Output = ()> {
-    async move {
-        let (_open, mut permit) = held;
-        let mut destination = None;
-        if let Some(announcers) = &terms.announcers {
-            let Some(said) = Box::pin(announcers.read(&local, &mut stream, peer)).await else { return };
-            (peer, destination) = said;
-            if let Err(full) = permit.identify(peer.client()) {
-                return local.metrics.connection_refused(full.into());
-            }
+    mut held: Held,
+) {
+    let mut destination = None;
+    if let Some(announcers) = &terms.announcers {
+        let Some(said) = announcers.read(&local, &mut stream, peer).await else { return };
+        (peer, destination) = said;
+        if let Err(full) = held.1.identify(peer.client()) {
+            return local.metrics.connection_refused(full.into());
         }
-        if destination.is_none() && local.snapshot().announces {
-            destination = stream.local_addr().ok();
+    }
+    destination = destination.or_else(|| destination_of(&local, &stream));
+    let (http2, stream, tls) = match &terms.tls {
+        None => {
+            let http2 = terms.listener.h2c && speaks_http2(&local, &stream, terms.listener.http.head_timeout).await;
+            (http2, Stream::Tcp(stream), None)
         }
-        let Some(config) = &terms.tls else {
-            let facts = Rc::new(ConnectionFacts { peer, destination, seat, tls: None });
-            let prior_knowledge =
-                terms.listener.h2c && Box::pin(speaks_http2(&local, &stream, terms.listener.http.head_timeout)).await;
-            return match prior_knowledge {
-                true => Box::pin(serve_http2(local, facts, Stream::Tcp(stream))).await,
-                false => serve_http1(local, facts, Stream::Tcp(stream)).await,
-            };
-        };
-        let deadline = terms.listener.tls.as_ref().map_or(Duration::from_secs(10), |tls| tls.handshake_timeout);
-        match Box::pin(shake_hands(&local, config, stream, deadline)).await {
-            Shaken::Tls(stream, handshake) => {
-                let http2 = handshake.http2;
-                let facts = Rc::new(ConnectionFacts { peer, destination, seat, tls: Some(handshake) });
-                match http2 {
-                    true => Box::pin(serve_http2(local, facts, Stream::Tls(stream))).await,
-                    false => serve_http1(local, facts, Stream::Tls(stream)).await,
+        Some(config) => {
+            let deadline = terms.listener.tls.as_ref().map_or(Duration::from_secs(10), |tls| tls.handshake_timeout);
+            match shake_hands(&local, config, stream, deadline).await {
+                Shaken::Tls(stream, handshake) => (handshake.http2, Stream::Tls(stream), Some(handshake)),
+                Shaken::PlainHttp(stream) => {
+                    let facts = Rc::new(ConnectionFacts { peer, destination, seat, tls: None });
+                    return refuse_http1(local, facts, Stream::Tcp(stream), Reason::WrongProtocol).await;
                 }
+                Shaken::Ended => return,
             }
-            Shaken::PlainHttp(stream) => {
-                let facts = Rc::new(ConnectionFacts { peer, destination, seat, tls: None });
-                Box::pin(refuse_http1(local, facts, Stream::Tcp(stream), Reason::WrongProtocol)).await;
-            }
-            Shaken::Ended => {}
         }
+    };
+    let facts = Rc::new(ConnectionFacts { peer, destination, seat, tls });
+    if http2 {
+        spawn_local(async move {
+            let _held = held;
+            Box::pin(serve_http2(local, facts, stream)).await;
+        });
+    } else {
+        spawn_local(serve_http1(local, facts, stream, held));
     }
 }
 

@@ -22,18 +22,28 @@ use crate::reason::Reason;
 /// What a closing connection reads and drops, so that its last response isn't lost to a reset.
 const MAX_LINGERED_BYTES: usize = 16 << 20;
 
-/// Serves a connection until it ends. No `async fn`, which would hold each argument twice for as long as that takes.
-pub fn serve_http1(local: Rc<Local>, facts: Rc<ConnectionFacts>, stream: Stream) -> impl Future<Output = ()> {
+/// Serves a connection until it ends, and drops `held` then. No `async fn`, which would hold each argument twice for as
+/// long as that takes.
+pub fn serve_http1(
+    local: Rc<Local>,
+    facts: Rc<ConnectionFacts>,
+    stream: Stream,
+    held: impl Sized,
+) -> impl Future<Output = ()> {
     let mut http1 = Http1::new(Rc::clone(&local), stream);
     async move {
+        let _held = &held;
         let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
         let _entered = local.enter(waker);
         let mut timer = Timer::new();
         let mut requests = 0;
-        while let Some(next) = next_head(&local, &facts, &mut http1, &mut timer, requests == 0).await {
+        loop {
+            // Boxed, and before anything is awaited, so that an idle connection doesn't hold the room that a request needs.
+            let request = match next_head(&local, &facts, &mut http1, &mut timer, requests == 0).await {
+                Some(next) => Box::pin(one_request(&local, &facts, &mut http1, next, requests + 1)),
+                None => break,
+            };
             requests += 1;
-            // Boxed, so that an idle connection doesn't hold the room that a request needs.
-            let request = Box::pin(one_request(&local, &facts, &mut http1, next, requests));
             if AssertUnwindSafe(request).catch_unwind().await.is_err() {
                 local.metrics.panic();
                 tracing::error!(peer = %facts.peer, "a request's task panicked; its connection is closed");
