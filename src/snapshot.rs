@@ -3,6 +3,7 @@
 //! Built off the request's way, replaced whole. Live state (in-flight marks, failures, limiter cells) is carried from the
 //! previous snapshot by identity, so that a reload forgets nothing.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::config::{self, Config, CustomReply, HttpLimits};
@@ -28,15 +29,20 @@ pub struct Snapshot {
     listeners: Vec<CompiledListener>,
 }
 
-/// A route as a request reads it.
+/// A route as a request reads it: a cache line's half, since with many routes each request meets another.
 pub struct CompiledRoute {
     pub name: Arc<str>,
+    pub metric: RouteId,
+    pub terms: Arc<RouteTerms>,
+}
+
+/// What a route does with its requests; routes that do the same share one.
+pub struct RouteTerms {
     pub target: Target,
     pub limits: Vec<Arc<Limiter>>,
     pub limit_metrics: Vec<LimitId>,
     pub max_body_size: Option<u64>,
     pub request_rules: HeaderRules,
-    pub metric: RouteId,
 }
 
 /// Where a route goes.
@@ -81,7 +87,7 @@ pub struct CompiledListener {
     /// Rules of the listener alone, then of listener and site, then of listener, site and route.
     rules: HeaderRules,
     site_rules: Vec<HeaderRules>,
-    route_rules: Vec<Option<HeaderRules>>,
+    route_rules: Vec<Option<Arc<HeaderRules>>>,
 }
 
 impl Snapshot {
@@ -93,8 +99,14 @@ impl Snapshot {
         let router = Router::compile(&config.sites)?;
         let upstreams = compile_upstreams(&config, previous).map_err(BuildError::Certificates)?;
         let limiters: Vec<_> = config.limits.iter().map(|limit| carry_limiter(limit, previous)).collect();
+        let mut terms = Recent::new();
         let routes = config.sites.iter().flat_map(|site| site.routes.iter().map(move |route| (site, route)));
-        let routes = routes.map(|(site, route)| compile_route(site, route, &upstreams, &limiters, metrics)).collect();
+        let routes = routes.map(|(site, route)| CompiledRoute {
+            name: Arc::clone(&route.name),
+            metric: metrics.route(&site.name, &route.name),
+            terms: terms.find_or_make(route, do_the_same, || compile_terms(route, &upstreams, &limiters, metrics)),
+        });
+        let routes = routes.collect();
         let sites = config.sites.iter().map(|site| compile_site(site, &config.sites)).collect();
         let listeners = config.listeners.iter().map(|listener| compile_listener(listener, &config.sites)).collect();
         let trusted = TrustedProxies::new(&config.trusted_proxies);
@@ -131,7 +143,7 @@ impl Snapshot {
     /// The rules for the request on its way to the endpoint.
     pub fn request_rules(&self, route: Option<RouteIndex>) -> &HeaderRules {
         match route.and_then(|route| self.route(route)) {
-            Some(route) => &route.request_rules,
+            Some(route) => &route.terms.request_rules,
             None => HeaderRules::none(),
         }
     }
@@ -211,22 +223,38 @@ fn carry_limiter(config: &config::Limit, previous: Option<&Snapshot>) -> Arc<Lim
     Arc::new(before.and_then(|before| Limiter::carry_over(config, before)).unwrap_or_else(|| Limiter::new(config)))
 }
 
-fn compile_route(
-    site: &config::Site,
+/// Whether two routes differ at most in what they match and how they are called.
+fn do_the_same(one: &&config::Route, other: &&config::Route) -> bool {
+    let config::Route {
+        name: _,
+        path: _,
+        methods: _,
+        headers: _,
+        response_headers: _,
+        action,
+        limits,
+        max_body_size,
+        request_headers,
+    } = one;
+    *action == other.action
+        && *limits == other.limits
+        && *max_body_size == other.max_body_size
+        && *request_headers == other.request_headers
+}
+
+fn compile_terms(
     route: &config::Route,
     upstreams: &[Arc<Upstream>],
     limiters: &[Arc<Limiter>],
     metrics: &Metrics,
-) -> CompiledRoute {
+) -> RouteTerms {
     let limits: Vec<_> = route.limits.iter().filter_map(|&index| limiters.get(index).cloned()).collect();
-    CompiledRoute {
-        name: Arc::clone(&route.name),
+    RouteTerms {
         target: compile_target(&route.action, upstreams),
         limit_metrics: limits.iter().map(|limit| metrics.limit(limit.name())).collect(),
         limits,
         max_body_size: route.max_body_size,
         request_rules: HeaderRules::compile(&[&route.request_headers]),
-        metric: metrics.route(&site.name, &route.name),
     }
 }
 
@@ -260,10 +288,12 @@ fn compile_listener(listener: &config::Listener, sites: &[config::Site]) -> Comp
         let port = if https.port == 443 { String::new() } else { format!(":{}", https.port) };
         Redirect { status: https.status, parts: redirect_parts(&format!("https://{{host}}{port}{{uri}}")) }
     });
+    let mut recent = Recent::new();
     let route_rules = sites.iter().flat_map(|site| site.routes.iter().map(move |route| (site, route)));
     let route_rules = route_rules.map(|(site, route)| {
-        let rules = &route.response_headers;
-        (!rules.is_empty()).then(|| HeaderRules::compile(&[own, &site.response_headers, rules]))
+        let layers = [own, &site.response_headers, &route.response_headers];
+        let compile = || HeaderRules::compile(&layers);
+        (!route.response_headers.is_empty()).then(|| recent.find_or_make(layers, PartialEq::eq, compile))
     });
     let client_auth = listener.tls.as_ref().and_then(|tls| tls.client_auth.as_ref());
     CompiledListener {
@@ -273,6 +303,29 @@ fn compile_listener(listener: &config::Listener, sites: &[config::Site]) -> Comp
         rules: HeaderRules::compile(&[own]),
         site_rules: sites.iter().map(|site| HeaderRules::compile(&[own, &site.response_headers])).collect(),
         route_rules: route_rules.collect(),
+    }
+}
+
+/// What was made lately of what, so that equal ones share it. Bounded: a file may have ten thousand different routes.
+struct Recent<K, V> {
+    made: VecDeque<(K, Arc<V>)>,
+}
+
+impl<K, V> Recent<K, V> {
+    const MOST: usize = 32;
+
+    fn new() -> Self {
+        Self { made: VecDeque::with_capacity(Self::MOST) }
+    }
+
+    fn find_or_make(&mut self, key: K, equal: impl Fn(&K, &K) -> bool, make: impl FnOnce() -> V) -> Arc<V> {
+        if let Some((_, found)) = self.made.iter().find(|(other, _)| equal(other, &key)) {
+            return Arc::clone(found);
+        }
+        self.made.truncate(Self::MOST - 1);
+        let new = Arc::new(make());
+        self.made.push_front((key, Arc::clone(&new)));
+        new
     }
 }
 
@@ -305,6 +358,18 @@ fn redirect_parts(template: &str) -> Vec<RedirectPart> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn equal_ones_are_made_once_and_only_the_latest_are_kept() {
+        let mut recent = Recent::new();
+        let mut made = |key: usize| recent.find_or_make(key, PartialEq::eq, || key);
+        let first = made(0);
+        assert!(Arc::ptr_eq(&first, &made(0)));
+        for key in 1..=Recent::<usize, usize>::MOST {
+            assert_eq!(*made(key), key);
+        }
+        assert!(!Arc::ptr_eq(&first, &made(0)));
+    }
 
     #[test]
     fn a_redirect_is_split_into_text_and_places() {

@@ -133,7 +133,7 @@ impl RequestContext {
     }
 
     pub fn upstream_host(&self) -> &UpstreamHost {
-        match self.compiled_route().map(|route| &route.target) {
+        match self.compiled_route().map(|route| &route.terms.target) {
             Some(Target::Forward(upstream)) => &upstream.config().host,
             _ => &UpstreamHost::Request,
         }

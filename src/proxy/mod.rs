@@ -46,12 +46,12 @@ pub async fn serve<E: Exchange>(cx: &mut RequestContext, exchange: &mut E, lengt
         Err(refusal) => return reply::refuse(cx, exchange, refusal).await,
     };
     let Some(route) = cx.route.and_then(|route| snapshot.route(route)) else { return };
-    match &route.target {
+    match &route.terms.target {
         Target::Forward(upstream) => {
             if wait > Duration::ZERO && !waited(exchange, wait).await {
                 return reply::refuse(cx, exchange, Reason::ClientGone.into()).await;
             }
-            exchange.limit_body(route.max_body_size);
+            exchange.limit_body(route.terms.max_body_size);
             if let Err(refusal) = forward::forward(cx, exchange, length, upstream).await {
                 reply::refuse(cx, exchange, refusal).await;
             }

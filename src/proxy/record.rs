@@ -88,7 +88,7 @@ pub fn finish(cx: &mut RequestContext) {
 }
 
 fn upstream_name(cx: &RequestContext) -> Option<&str> {
-    match &cx.compiled_route()?.target {
+    match &cx.compiled_route()?.terms.target {
         Target::Forward(upstream) => Some(upstream.name()),
         _ => None,
     }

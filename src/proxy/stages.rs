@@ -35,7 +35,7 @@ pub fn admit(cx: &mut RequestContext) -> Result<Admitted, Refusal> {
     refuse_misdirected(cx)?;
     find_route(cx)?;
     // As in nginx: what `return` answers is never limited.
-    if !cx.compiled_route().is_some_and(|route| matches!(route.target, Target::Forward(_))) {
+    if !cx.compiled_route().is_some_and(|route| matches!(route.terms.target, Target::Forward(_))) {
         return Ok(Admitted::Route { wait: Duration::ZERO });
     }
     refuse_large_body(cx)?;
@@ -88,18 +88,21 @@ fn refuse_large_body(cx: &RequestContext) -> Result<(), Refusal> {
     let announced = cx.head.fields.get(FieldId::ContentLength);
     let announced =
         announced.and_then(|value| std::str::from_utf8(value).ok()).and_then(|value| value.parse::<u64>().ok());
-    match (announced, cx.compiled_route().and_then(|route| route.max_body_size)) {
+    match (announced, cx.compiled_route().and_then(|route| route.terms.max_body_size)) {
         (Some(length), Some(max)) if length > max => Err(Reason::BodyTooLarge.into()),
         _ => Ok(()),
     }
 }
 
 fn take_limits(cx: &mut RequestContext) -> Result<Duration, Refusal> {
-    let Some(route) = cx.compiled_route().filter(|route| !route.limits.is_empty()) else { return Ok(Duration::ZERO) };
+    let Some(route) = cx.compiled_route().filter(|route| !route.terms.limits.is_empty()) else {
+        return Ok(Duration::ZERO);
+    };
     let Some(site) = cx.site else { return Ok(Duration::ZERO) };
     let now = cx.started.into_std().saturating_duration_since(cx.local.epoch);
     let site = cx.snapshot.site(site).map_or("", |site| &site.name);
-    let verdict = limit::take(&route.limits, &LimitInput { client: cx.client, site, fields: &cx.head.fields, now });
+    let verdict =
+        limit::take(&route.terms.limits, &LimitInput { client: cx.client, site, fields: &cx.head.fields, now });
     count_decisions(cx, route, &verdict);
     match verdict {
         Verdict::Pass { wait, .. } => Ok(wait),
@@ -115,7 +118,7 @@ fn count_decisions(cx: &RequestContext, route: &CompiledRoute, verdict: &Verdict
         Verdict::Pass { wait, dry_run, .. } => (dry_run, None, !wait.is_zero()),
         Verdict::Refused { by, dry_run, .. } => (dry_run, Some(*by), false),
     };
-    for (index, metric) in route.limit_metrics.iter().enumerate() {
+    for (index, metric) in route.terms.limit_metrics.iter().enumerate() {
         let decision = match refused_by {
             _ if dry_run.contains(index) => Decision::DryRun,
             Some(by) if by == index => Decision::Refused,

@@ -12,8 +12,15 @@ pub(super) struct Condition {
 }
 
 impl Condition {
-    pub(super) fn new(route: &config::Route) -> Self {
-        Self { methods: Methods::new(&route.methods), headers: route.headers.iter().map(Header::new).collect() }
+    /// `None`: every request meets it. Most routes are such, and aren't looked up.
+    pub(super) fn new(route: &config::Route) -> Option<Box<Self>> {
+        if route.methods.is_empty() && route.headers.is_empty() {
+            return None;
+        }
+        Some(Box::new(Self {
+            methods: Methods::new(&route.methods),
+            headers: route.headers.iter().map(Header::new).collect(),
+        }))
     }
 
     pub(super) fn holds(&self, head: &RequestHead) -> bool {

@@ -33,7 +33,7 @@ pub struct Router {
     /// By site.
     paths: Vec<Paths>,
     /// By route.
-    conditions: Vec<Condition>,
+    conditions: Vec<Option<Box<Condition>>>,
     /// By route: its site, and its place in [`config::Site::routes`].
     places: Vec<(SiteIndex, usize)>,
 }
@@ -72,7 +72,8 @@ impl Router {
     /// [`Reason::NoRoute`]; [`Reason::BadPath`] for a path that other servers would read as another route's.
     pub fn find(&self, site: SiteIndex, path: &[u8], head: &RequestHead) -> Result<RouteIndex, Reason> {
         let paths = self.paths.get(site.0 as usize).ok_or(Reason::NoRoute)?;
-        let holds = |route: RouteIndex| self.conditions[route.0 as usize].holds(head);
+        let condition = |route: RouteIndex| self.conditions[route.0 as usize].as_deref();
+        let holds = |route| condition(route).is_none_or(|condition| condition.holds(head));
         let found = paths.find(path, holds);
         let raw = head.path();
         if path::has_readings(raw) {

@@ -21,7 +21,7 @@ const REGEX_SIZE_LIMIT: usize = 64 << 20;
 #[derive(Debug)]
 pub(super) struct Paths {
     exact: HashMap<Box<[u8]>, Vec<RouteIndex>, RandomState>,
-    prefixes: HashMap<Box<[u8]>, Vec<Prefixed>, RandomState>,
+    prefixes: HashMap<Box<[u8]>, Routes, RandomState>,
     /// Lengths of the prefixes, longest first.
     prefix_lengths: Box<[usize]>,
     regexes: Option<Regexes>,
@@ -34,19 +34,43 @@ struct Prefixed {
     before_regex: bool,
 }
 
+/// The routes of one prefix, in file order. Nearly always it is one, which then needs no memory of its own.
+#[derive(Debug)]
+enum Routes {
+    One(Prefixed),
+    Many(Vec<Prefixed>),
+}
+
+impl Routes {
+    fn push(&mut self, route: Prefixed) {
+        match self {
+            Routes::One(first) => *self = Routes::Many(vec![*first, route]),
+            Routes::Many(all) => all.push(route),
+        }
+    }
+
+    fn as_slice(&self) -> &[Prefixed] {
+        match self {
+            Routes::One(one) => std::slice::from_ref(one),
+            Routes::Many(all) => all,
+        }
+    }
+}
+
 impl Paths {
     /// `first` is the index of the site's first route.
     pub(super) fn compile(routes: &[Route], first: u32) -> Result<Self, regex::Error> {
         let mut exact: HashMap<Box<[u8]>, Vec<_>, _> = HashMap::default();
-        let mut prefixes: HashMap<Box<[u8]>, Vec<_>, _> = HashMap::default();
+        let mut prefixes: HashMap<Box<[u8]>, Routes, _> = HashMap::default();
         let mut patterns = Vec::new();
         for (route, index) in routes.iter().zip((first..).map(RouteIndex)) {
             match &route.path {
                 PathMatch::Exact(path) => exact.entry(path.as_bytes().into()).or_default().push(index),
-                PathMatch::Prefix { path, before_regex } => prefixes
-                    .entry(path.as_bytes().into())
-                    .or_default()
-                    .push(Prefixed { route: index, before_regex: *before_regex }),
+                PathMatch::Prefix { path, before_regex } => {
+                    let route = Prefixed { route: index, before_regex: *before_regex };
+                    let prefix = prefixes.entry(path.as_bytes().into());
+                    prefix.and_modify(|routes| routes.push(route)).or_insert(Routes::One(route));
+                }
                 PathMatch::Regex(pattern) => patterns.push((pattern.as_str(), index)),
             }
         }
@@ -76,7 +100,7 @@ impl Paths {
             .iter()
             .filter(|&&length| ends_on_border(path, length))
             .filter_map(|&length| self.prefixes.get(&path[..length]))
-            .find_map(|routes| routes.iter().copied().find(|p| admits(p.route)))
+            .find_map(|routes| routes.as_slice().iter().copied().find(|p| admits(p.route)))
     }
 }
 
