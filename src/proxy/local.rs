@@ -79,7 +79,16 @@ impl Local {
     /// The metric id of an endpoint's series.
     pub fn endpoint_metric(&self, endpoint: &Endpoint, upstream: &str) -> EndpointId {
         let mut known = self.endpoint_metrics.borrow_mut();
-        *known.entry(endpoint.id()).or_insert_with(|| self.labels.endpoint(upstream, endpoint.name()))
+        if let Some(metric) = known.get(&endpoint.id()) {
+            return *metric;
+        }
+        // Endpoints come and go, and their ids don't come again.
+        if known.len() >= ENDPOINT_METRICS {
+            known.clear();
+        }
+        let metric = self.labels.endpoint(upstream, endpoint.name());
+        known.insert(endpoint.id(), metric);
+        metric
     }
 
     /// The current snapshot; a request takes it once and so sees one generation.
@@ -171,3 +180,6 @@ pub struct ListenerSeat {
     pub index: Cell<Option<usize>>,
     pub metric: ListenerId,
 }
+
+/// Ids of endpoints that a worker remembers at most: more than there are of them at once, as a rule.
+const ENDPOINT_METRICS: usize = 16_384;
