@@ -3,7 +3,7 @@
 //! Built off the request's way, replaced whole. Live state (in-flight marks, failures, limiter cells) is carried from the
 //! previous snapshot by identity, so that a reload forgets nothing.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::config::{self, Config, CustomReply, HttpLimits};
@@ -112,6 +112,18 @@ impl Snapshot {
         let trusted = TrustedProxies::new(&config.trusted_proxies);
         let announces = config.upstreams.iter().any(|upstream| upstream.proxy_protocol.is_some());
         Ok(Self { config, router, trusted, upstreams, announces, limiters, routes, sites, listeners })
+    }
+
+    /// It serves from now on, in the place of `previous`: endpoints that are no longer there have left.
+    pub fn supersede(&self, previous: &Snapshot) {
+        let named: HashMap<_, _> = self.upstreams.iter().map(|upstream| (upstream.name(), upstream)).collect();
+        for before in &previous.upstreams {
+            match named.get(before.name()) {
+                Some(same) if Arc::ptr_eq(same, before) => {}
+                Some(after) => after.supersede(before),
+                None => before.retire(),
+            }
+        }
     }
 
     pub fn route(&self, index: RouteIndex) -> Option<&CompiledRoute> {

@@ -2,7 +2,7 @@
 
 use super::config_path::ConfigPath;
 use super::{FAILED, text};
-use crate::config::{self, Action, Config};
+use crate::config::{self, Action, Config, EndpointSource};
 
 /// Prints `ok` with a summary, or every error of the file and of what it names.
 pub(super) fn check(config: &ConfigPath) -> u8 {
@@ -32,6 +32,9 @@ fn summarize(config: &Config) -> String {
         let endpoints = count(upstream.endpoints.len(), "endpoint");
         let tls = if upstream.tls.is_some() { " over TLS" } else { "" };
         line("upstream", format!("{}: {endpoints}{tls}, used by {}", upstream.name, count(used, "route")));
+        for source in upstream.sources() {
+            line("", format!("and what {source} gives: {}", prospect(&source, upstream.max_endpoints)));
+        }
     }
     for limit in &config.limits {
         let rate = limit.rate;
@@ -52,6 +55,21 @@ fn summarize(config: &Config) -> String {
         line("", format!("{:>9}  {}", size(share.bytes), share.what));
     }
     text
+}
+
+/// What a source would be used for. A file is looked at; nobody is asked for a name.
+fn prospect(source: &EndpointSource, max_endpoints: usize) -> String {
+    match source {
+        EndpointSource::Addresses { .. } => format!("the addresses of the name, up to {max_endpoints}"),
+        EndpointSource::Service { .. } => format!("the targets of the SRV records, up to {max_endpoints}"),
+        EndpointSource::File(path) => match config::load_endpoints(path) {
+            Ok(endpoints) if endpoints.len() > max_endpoints => {
+                format!("{max_endpoints} of {}", count(endpoints.len(), "endpoint"))
+            }
+            Ok(endpoints) => count(endpoints.len(), "endpoint"),
+            Err(diagnostics) => format!("nothing now: {}", diagnostics.in_one_line()),
+        },
+    }
 }
 
 fn count(number: usize, noun: &str) -> String {

@@ -25,6 +25,8 @@ pub(super) fn start(log: &Log) {
     };
     let libraries = level.min(LevelFilter::WARN);
     let filter = Targets::new().with_default(libraries).with_target("tidegate", level);
+    // What becomes of a lookup is told once, where it ends.
+    let filter = HICKORY.iter().fold(filter, |filter, name| filter.with_target(*name, LevelFilter::OFF));
     let lines = fmt::layer().with_writer(io::stderr).with_target(false);
     let lines = match log.json {
         true => lines.json().flatten_event(true).boxed(),
@@ -33,3 +35,6 @@ pub(super) fn start(log: &Log) {
     // Fails only if a subscriber is there already, and then that one goes on.
     let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
 }
+
+/// The DNS client would warn of every packet that it can't use.
+const HICKORY: [&str; 3] = ["hickory_net", "hickory_proto", "hickory_resolver"];

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::model::{
     AccessLog, Action, CertificateFiles, Config, Ejection, Endpoint, HostPattern, HttpLimits, HttpsRedirect, Limit,
-    LimitKey, Listener, Log, LogFormat, LogLevel, LogOutput, Metrics, PathMatch, Policy, Rate, Retry, Route, Site,
-    TcpOptions, Tls, Upstream, UpstreamHost, UpstreamTimeouts,
+    LimitKey, Listener, Log, LogFormat, LogLevel, LogOutput, Metrics, PathMatch, Policy, Rate, Resolver, Retry, Route,
+    Site, TcpOptions, Tls, Upstream, UpstreamHost, UpstreamTimeouts,
 };
 
 impl Config {
@@ -27,6 +27,7 @@ impl Config {
             listeners: Vec::new(),
             sites: Vec::new(),
             upstreams: Vec::new(),
+            resolver: Resolver::default(),
             limits: Vec::new(),
             metrics: None,
             access_log: Some(AccessLog::default()),
@@ -162,6 +163,8 @@ impl Upstream {
             locality: None,
             subset: None,
             endpoints: addresses.into_iter().map(Endpoint::at).collect(),
+            endpoints_file: None,
+            max_endpoints: 1000,
             ejection: Ejection::default(),
             retry: Retry::default(),
             timeouts: UpstreamTimeouts::default(),
@@ -188,6 +191,7 @@ impl Endpoint {
             backup: false,
             down: false,
             zone: None,
+            source: None,
         }
     }
 }

@@ -143,6 +143,24 @@ impl Diagnostics {
         (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
     }
 
+    /// The first complaint as compilers write it: `file:line:column: what (what to do)`, and how many more there are.
+    pub fn in_one_line(&self) -> String {
+        let Some(first) = self.list.first() else { return String::new() };
+        let mut line = String::new();
+        if let Some((mark, source)) = first.mark.as_ref().and_then(|m| Some((m, self.sources.get(m.place.source)?))) {
+            let (row, column) = self.line_column(mark.place);
+            line = format!("{}:{row}:{column}: ", source.path.display());
+        }
+        line.push_str(&first.title);
+        if let Some(help) = &first.help {
+            line.push_str(&format!(" ({help})"));
+        }
+        match self.list.len() {
+            1 => line,
+            all => format!("{line}; and {} more", all - 1),
+        }
+    }
+
     /// All complaints as text that ends in a newline; with `color`, for a terminal.
     pub fn render(&self, color: bool) -> String {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() }.decor_style(DecorStyle::Ascii);

@@ -38,6 +38,16 @@ fn every_example_loads_without_errors_and_warnings() {
 }
 
 #[test]
+fn the_example_of_a_file_of_endpoints_is_one() {
+    let config = load(&directory().join("examples/discovery.toml"));
+    let file = config.upstreams[2].endpoints_file.as_ref().unwrap();
+    assert_eq!(crate::config::load_endpoints(file).unwrap().len(), 3);
+    let sources: Vec<_> = config.upstreams.iter().flat_map(|u| u.sources()).map(|source| source.to_string()).collect();
+    let file = format!("file:{}", file.display());
+    assert_eq!(sources, ["dns:app.internal:3000", "srv:_http._tcp.api.service.consul", &file]);
+}
+
+#[test]
 fn the_shipped_file_means_what_the_guides_nginx_conf_means() {
     let config = load(&directory().join("tidegate.toml"));
     let [plain, tls] = &config.listeners[..] else { panic!("{:?}", config.listeners) };
@@ -107,7 +117,7 @@ fn every_default_in_the_schema_can_be_read() {
         ($($table:ident)+) => { $( assert!(super::file::$table::read(&empty, &mut reader).is_some()); )+ };
     }
     read!(ConfigFile ListenerFile ProxyProtocolFile KeepAliveFile HttpFile TlsFile SiteFile RouteFile ReplyFile CustomReplyFile HeaderRulesFile);
-    read!(UpstreamFile EndpointFile HashFile StickyFile RetryFile TimeoutsFile LimitFile);
+    read!(ResolverFile EndpointsFile UpstreamFile EndpointFile HashFile StickyFile RetryFile TimeoutsFile LimitFile);
     let only_missing = reader.complaints.iter().all(|c| c.title.ends_with("is missing"));
     assert!(only_missing, "{:?}", reader.complaints);
 }

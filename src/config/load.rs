@@ -1,4 +1,4 @@
-//! A file and all that it includes → a checked [`Config`]. The only place in `config` that reads files.
+//! A file and all that it includes → a checked [`Config`]. The place in `config` where files are read.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -188,7 +188,7 @@ fn refuse_main_only(table: &Spanned<DeTable<'_>>, reader: &mut Reader<'_>) {
     }
 }
 
-fn syntax_error(error: &toml::de::Error, source: usize, text: &str) -> Diagnostic {
+pub(super) fn syntax_error(error: &toml::de::Error, source: usize, text: &str) -> Diagnostic {
     let message = error.message();
     let span = error.span().unwrap_or(0..0);
     let written = text.get(span.clone()).unwrap_or_default();
@@ -220,12 +220,12 @@ fn is_overshadowed(complaint: &Diagnostic, error: &Diagnostic, text: &str) -> bo
     complaint.place.start <= end && complaint.place.end >= start
 }
 
-fn unreadable(path: &Path, why: String) -> Diagnostic {
+pub(super) fn unreadable(path: &Path, why: String) -> Diagnostic {
     let diagnostic = Diagnostic::error(format!("can't read {}", quote(&path.to_string_lossy())));
     if why.is_empty() { diagnostic } else { diagnostic.help(why) }
 }
 
-fn read_text(path: &Path, max: u64) -> Result<String, String> {
+pub(super) fn read_text(path: &Path, max: u64) -> Result<String, String> {
     String::from_utf8(read_bytes(path, max)?).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let line = error.as_bytes()[..valid].iter().filter(|b| **b == b'\n').count() + 1;

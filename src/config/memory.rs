@@ -56,7 +56,8 @@ pub fn worst_case_memory(config: &Config) -> WorstCase {
         });
     }
     for upstream in &config.upstreams {
-        let idle = workers * upstream.endpoints.len() as u64 * upstream.idle_connections as u64;
+        let found = if upstream.sources().is_empty() { 0 } else { upstream.max_endpoints as u64 };
+        let idle = workers * (upstream.endpoints.len() as u64 + found) * upstream.idle_connections as u64;
         shares.push(MemoryShare {
             what: format!("upstream {}: {idle} idle connections of {} KiB", upstream.name, IDLE_CONNECTION >> 10),
             bytes: idle.saturating_mul(IDLE_CONNECTION),

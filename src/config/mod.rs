@@ -1,7 +1,7 @@
 //! Configuration: text to checked values.
 //!
 //! Owns what a user may write (`file`), what it means ([`Config`] and its parts) and every complaint about it
-//! ([`diagnostic`]). Never opens a socket, never looks at a clock, never imports pingora; only [`load`] reads files.
+//! ([`diagnostic`]). Never opens a socket, never looks at a clock, never imports pingora; only [`load`] and [`load_endpoints`] read files.
 //!
 //! A file takes three steps: `read` turns TOML into the tables of `file`, one key at a time; `check` turns these into a
 //! [`Config`], whose references are indices and whose values need no further check; [`load`] does both for a file and
@@ -16,6 +16,7 @@ pub mod model;
 pub mod schema;
 
 mod check;
+mod endpoints;
 mod file;
 mod include;
 mod nginx_names;
@@ -34,5 +35,6 @@ mod loading;
 mod reference;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
+pub use endpoints::load_endpoints;
 pub use memory::worst_case_memory;
 pub use model::*;

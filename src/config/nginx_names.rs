@@ -51,6 +51,7 @@ pub(crate) const NAMES: &[(&str, &str)] = &[
     ("proxy_ssl_trusted_certificate", "tls.ca"),
     ("proxy_ssl_verify", "tls.verify"),
     ("random", "policy"),
+    ("resolver_timeout", "timeout"),
     ("return", "redirect"),
     ("rewrite", "redirect"),
     ("send_timeout", "http.send_timeout"),

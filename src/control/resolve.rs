@@ -125,6 +125,7 @@ mod tests {
             backup: false,
             down: false,
             zone: None,
+            source: None,
         };
         let on = config::RetryOn {
             error: true,
@@ -142,6 +143,8 @@ mod tests {
                 locality: None,
                 subset: None,
                 endpoints: names.iter().map(endpoint).collect(),
+                endpoints_file: None,
+                max_endpoints: 1000,
                 ejection: config::Ejection { max_fails: 1, fail_timeout: Duration::from_secs(10), min_available: 0.5 },
                 retry: config::Retry { on, tries: None, timeout: None, budget: None, max_replay_bytes: 0 },
                 timeouts: config::UpstreamTimeouts::default(),

@@ -32,8 +32,8 @@ use worker::WorkerCells;
 
 pub use label::{EndpointId, LimitId, ListenerId, RouteId};
 pub use sample::{
-    AttemptOutcome, AttemptSample, ConnectionRefusal, Decision, EndpointSample, HandshakeOutcome, RequestSample,
-    TlsVersion, UpstreamHandshake,
+    AttemptOutcome, AttemptSample, ConnectionRefusal, Decision, DiscoverySample, EndpointSample, HandshakeOutcome,
+    RequestSample, TlsVersion, UpstreamHandshake,
 };
 pub use worker::WorkerMetrics;
 
@@ -45,6 +45,7 @@ pub struct Metrics {
     limits: Interner<1>,
     listeners: Interner<1>,
     live: Mutex<Option<Source<Vec<EndpointSample>>>>,
+    discovery: Mutex<Option<Source<Vec<DiscoverySample>>>>,
     log_drops: Mutex<Option<Source<u64>>>,
     certificates: Mutex<BTreeMap<String, i64>>,
     reloads: Reloads,
@@ -75,6 +76,7 @@ impl Metrics {
             limits: Interner::new(),
             listeners: Interner::new(),
             live: Mutex::default(),
+            discovery: Mutex::default(),
             log_drops: Mutex::default(),
             certificates: Mutex::default(),
             reloads: Reloads {
@@ -119,6 +121,11 @@ impl Metrics {
     /// Where a scrape reads the state of every live endpoint. It must not wait for anything.
     pub fn set_live(&self, source: Box<dyn Fn() -> Vec<EndpointSample> + Send + Sync>) {
         *lock(&self.live) = Some(source);
+    }
+
+    /// Where a scrape reads how the sources of endpoints fare. It must not wait for anything.
+    pub fn set_discovery(&self, source: Box<dyn Fn() -> Vec<DiscoverySample> + Send + Sync>) {
+        *lock(&self.discovery) = Some(source);
     }
 
     /// Where a scrape reads how many access log lines were dropped.

@@ -61,6 +61,17 @@ metrics! {
     COUNTER ENDPOINT_EJECTIONS = "tidegate_endpoint_ejections_total" ["upstream", "endpoint"]
         "Times that an endpoint was ejected.";
 
+    GAUGE DISCOVERED = "tidegate_discovery_endpoints" ["source"]
+        "Endpoints that a source last found.";
+    COUNTER DISCOVERY_CHANGES = "tidegate_discovery_changes_total" ["source"]
+        "Times that a source found other endpoints than before.";
+    COUNTER DISCOVERY_FAILURES = "tidegate_discovery_failures_total" ["source"]
+        "Times that a source found nothing, or not all, so that the last endpoints stayed in use.";
+    GAUGE DISCOVERY_FAILING = "tidegate_discovery_failing" ["source"]
+        "1 while a source finds nothing, or not all.";
+    GAUGE DISCOVERY_SUCCESS = "tidegate_discovery_last_success_timestamp_seconds" ["source"]
+        "When a source last found its endpoints, in seconds since 1970; 0 is never.";
+
     COUNTER CONNECTIONS = "tidegate_connections_total" ["listener"]
         "Downstream connections accepted.";
     GAUGE CONNECTIONS_OPEN = "tidegate_connections_open" ["listener"]

@@ -139,6 +139,19 @@ labels! {
     }
 }
 
+/// How a source of endpoints fares, read at a scrape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiscoverySample {
+    pub source: String,
+    /// What it last found.
+    pub endpoints: u64,
+    pub changes: u64,
+    pub failures: u64,
+    pub failing: bool,
+    /// Seconds since 1970; 0 is never.
+    pub last_success: u64,
+}
+
 /// Live state of one endpoint, read at a scrape.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EndpointSample {

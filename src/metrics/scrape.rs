@@ -26,6 +26,7 @@ impl Metrics {
         self.limits(&workers, &mut families);
         self.attempts(&workers, &mut families);
         self.live(&mut families);
+        self.discovery(&mut families);
         self.connections(&workers, &mut families);
         handshakes(&workers, &mut families);
         self.process_wide(&workers, &mut families);
@@ -133,6 +134,24 @@ impl Metrics {
             ejections.count(labels, sample.ejections);
         }
         out.extend([in_flight, ejected, failures, ejections]);
+    }
+
+    fn discovery(&self, out: &mut Vec<Family>) {
+        let samples = lock(&self.discovery).as_ref().map_or_else(Vec::new, |source| source());
+        let mut endpoints = Family::new(name::DISCOVERED);
+        let mut changes = Family::new(name::DISCOVERY_CHANGES);
+        let mut failures = Family::new(name::DISCOVERY_FAILURES);
+        let mut failing = Family::new(name::DISCOVERY_FAILING);
+        let mut success = Family::new(name::DISCOVERY_SUCCESS);
+        for sample in samples {
+            let source = [&*sample.source];
+            endpoints.count(source, sample.endpoints);
+            changes.count(source, sample.changes);
+            failures.count(source, sample.failures);
+            failing.count(source, sample.failing.into());
+            success.count(source, sample.last_success);
+        }
+        out.extend([endpoints, changes, failures, failing, success]);
     }
 
     fn connections(&self, workers: &Workers, out: &mut Vec<Family>) {

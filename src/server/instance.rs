@@ -15,6 +15,7 @@ use super::resources::{Held, Listening, bind_listener, listen, live_endpoints, l
 use crate::access_log::AccessLog;
 use crate::config::{self, Address, Config, TcpOptions};
 use crate::control;
+use crate::control::discovery::Discovery;
 use crate::listener::caps::Caps;
 use crate::listener::socket::Binding;
 use crate::metrics::Metrics;
@@ -64,6 +65,7 @@ pub struct Instance {
     /// Failed, or shut down: nothing beside the workers needs to run on.
     over: AtomicBool,
     ending: Notify,
+    pub(super) discovery: Arc<Discovery>,
     /// Upstreams have changed: names may have to be resolved.
     pub(super) reloaded: Notify,
     /// Held by a reload, so that a second one waits; what runs is locked only for the moments that change it.
@@ -113,6 +115,9 @@ impl Instance {
         let current = Arc::new(ArcSwap::from_pointee(snapshot));
         let live = Arc::clone(&current);
         metrics.set_live(Box::new(move || live_endpoints(&live.load())));
+        let discovery = Arc::<Discovery>::default();
+        let sources = Arc::clone(&discovery);
+        metrics.set_discovery(Box::new(move || sources.samples()));
         Ok(Self {
             current,
             metrics,
@@ -129,6 +134,7 @@ impl Instance {
             failed: AtomicBool::new(false),
             over: AtomicBool::new(false),
             ending: Notify::new(),
+            discovery,
             reloaded: Notify::new(),
             reloading: Mutex::new(()),
         })
@@ -142,7 +148,7 @@ impl Instance {
         let instance = Arc::new(Self::prepare(config)?);
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Runtime)?;
-        runtime.block_on(control::resolve::resolve_all(&instance.upstreams(), RESOLVE_PATIENCE));
+        runtime.block_on(instance.find_endpoints());
         instance.start_workers().map_err(StartError::Runtime)?;
         let weak = Arc::downgrade(&instance);
         let control = move || {
@@ -280,15 +286,27 @@ impl Instance {
         }
     }
 
-    /// The metrics endpoint and the resolution of names, for as long as it is polled.
+    /// Looks for endpoints before the first request comes; what takes longer is looked for while requests are served.
+    pub(super) async fn find_endpoints(&self) {
+        let snapshot = self.current.load_full();
+        tokio::join!(
+            control::resolve::resolve_all(&snapshot.upstreams, RESOLVE_PATIENCE),
+            self.discovery.first(&snapshot.upstreams, &snapshot.config.resolver, RESOLVE_PATIENCE),
+        );
+    }
+
+    /// The metrics endpoint, the resolution of names and the discovery of endpoints, for as long as it is polled.
     pub async fn run_control(&self) {
         let socket = self.status.lock().unwrap_or_else(PoisonError::into_inner).take();
         let resolve = async {
             loop {
-                let upstreams = self.upstreams();
+                let snapshot = self.current.load_full();
                 // They have been looked up once: before the workers started, or by the reload that brought them.
                 let resolve = async {
-                    control::resolve::retry_unresolved(&upstreams).await;
+                    tokio::join!(
+                        control::resolve::retry_unresolved(&snapshot.upstreams),
+                        self.discovery.run(&snapshot.upstreams, &snapshot.config.resolver),
+                    );
                     std::future::pending::<()>().await;
                 };
                 tokio::select! {

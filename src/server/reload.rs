@@ -44,7 +44,7 @@ impl Instance {
         let kept = self.state().addresses.clone();
         let mut listening = listen(&config, &kept, self.count, &self.certificates, &self.tickets)?;
         let snapshot = Arc::new(Snapshot::build(Arc::new(config), Some(&before), &self.metrics)?);
-        resolve_new_names(&snapshot);
+        self.find_new_endpoints(&snapshot);
         self.tickets
             .reread(&snapshot.config.ticket_keys, &before.config.ticket_keys)
             .map_err(StartError::Certificates)?;
@@ -68,9 +68,32 @@ impl Instance {
                 std::thread::sleep(Duration::from_millis(1));
             }
         }
+        snapshot.supersede(&before);
         self.current.store(snapshot);
         self.reloaded.notify_one();
         Ok(())
+    }
+
+    /// Endpoints that came with a reload get a chance to be found before a request needs them. On a thread of its own:
+    /// the caller's may belong to a runtime.
+    fn find_new_endpoints(&self, snapshot: &Snapshot) {
+        let upstreams = &snapshot.upstreams;
+        let unresolved = upstreams.iter().any(|upstream| upstream.unresolved().next().is_some());
+        if self.discovery.hand_out(upstreams) && !unresolved {
+            return;
+        }
+        let find = || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime.block_on(async {
+                tokio::join!(
+                    control::resolve::resolve_all(upstreams, RESOLVE_PATIENCE),
+                    self.discovery.first(upstreams, &snapshot.config.resolver, RESOLVE_PATIENCE),
+                );
+            }),
+            Err(error) => tracing::warn!(%error, "new endpoints are looked for after the reload"),
+        };
+        std::thread::scope(|scope| {
+            let _ = scope.spawn(find).join();
+        });
     }
 }
 
@@ -84,19 +107,4 @@ fn refuse_fixed(config: &Config, before: &Config) -> Result<(), StartError> {
     ];
     let changed: Vec<&str> = fixed.iter().filter(|(_, changed)| *changed).map(|(what, _)| *what).collect();
     if changed.is_empty() { Ok(()) } else { Err(StartError::Fixed(changed.join(" and "))) }
-}
-
-/// Names that came with a reload get a chance to resolve before a request needs them. On a thread of its own: the
-/// caller's may belong to a runtime.
-fn resolve_new_names(snapshot: &Snapshot) {
-    if snapshot.upstreams.iter().all(|upstream| upstream.unresolved().next().is_none()) {
-        return;
-    }
-    let resolve = || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(control::resolve::resolve_all(&snapshot.upstreams, RESOLVE_PATIENCE)),
-        Err(error) => tracing::warn!(%error, "new names are resolved after the reload"),
-    };
-    std::thread::scope(|scope| {
-        let _ = scope.spawn(resolve).join();
-    });
 }

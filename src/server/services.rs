@@ -6,10 +6,8 @@ use async_trait::async_trait;
 use pingora_core::server::{ListenFds, ShutdownWatch};
 use pingora_core::services::{ServiceReadyNotifier, ServiceWithDependents};
 
-use super::instance::RESOLVE_PATIENCE;
 use super::signals::notify_supervisor;
 use super::{Instance, Ready};
-use crate::control;
 
 type OnReady = Box<dyn FnOnce(&Ready) + Send>;
 
@@ -56,7 +54,7 @@ impl ServiceWithDependents for DataPlane {
     }
 }
 
-/// The metrics endpoint and the resolution of names.
+/// The metrics endpoint, the resolution of names and the discovery of endpoints.
 pub(super) struct Control {
     instance: Arc<Instance>,
 }
@@ -76,7 +74,7 @@ impl ServiceWithDependents for Control {
         _: usize,
         ready: ServiceReadyNotifier,
     ) {
-        control::resolve::resolve_all(&self.instance.upstreams(), RESOLVE_PATIENCE).await;
+        self.instance.find_endpoints().await;
         ready.notify_ready();
         tokio::select! {
             () = self.instance.run_control() => {}

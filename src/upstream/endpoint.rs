@@ -287,6 +287,15 @@ impl Live {
         Self { pace: Pace { back: Back::added(), ..Pace::default() }, ..Self::new() }
     }
 
+    pub(super) fn set_gone(&self, gone: bool) {
+        self.pace.gone.store(gone, Relaxed);
+    }
+
+    /// Whether its upstream has it no longer.
+    pub(super) fn is_gone(&self) -> bool {
+        self.pace.gone.load(Relaxed)
+    }
+
     /// One more in flight, unless `max_conns` are.
     #[inline]
     fn enter(&self, max_conns: u32) -> bool {

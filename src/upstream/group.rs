@@ -38,14 +38,14 @@ impl Group {
         balance: &Arc<Balance>,
         dial: &Arc<Dial>,
         sticky: Option<&Sticky>,
-        mut live: impl FnMut(&config::Endpoint, &Address) -> Arc<Live>,
+        mut live: impl FnMut(&Address) -> Arc<Live>,
     ) -> Arc<Self> {
         let single = matches!(addresses, [(only, _)] if !only.backup);
         let usable = |backup: bool| addresses.iter().filter(|(e, _)| e.backup == backup && !e.down).count();
         let floor = floor(config.ejection.min_available, usable(false));
         let socket = Arc::new(SocketOptions::of(config));
         let mut endpoint = |group: &Weak<Group>, (entry, address): &(&config::Endpoint, Address)| {
-            let live = live(entry, address);
+            let live = live(address);
             Endpoint {
                 address: address.clone(),
                 socket: Arc::clone(&socket),

@@ -11,6 +11,7 @@ mod dial;
 mod ejection;
 mod endpoint;
 mod group;
+mod members;
 mod pace;
 mod policy;
 pub mod pool;
@@ -24,7 +25,7 @@ mod tried;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -33,12 +34,14 @@ use arc_swap::ArcSwap;
 
 use self::endpoint::Live;
 use self::group::{Balance, Group};
-use crate::config::{self, Address};
+use self::members::Members;
+use crate::config::{self, EndpointSource};
 
 pub use self::ask::{Ask, Asks};
 pub use self::budget::RetryBudget;
 pub use self::dial::Dial;
 pub use self::endpoint::{Endpoint, InFlight};
+pub use self::members::{Change, Found};
 pub use self::retry::{Failure, may_retry};
 pub use self::socket::Announced;
 pub use self::tried::Tried;
@@ -47,9 +50,8 @@ pub use self::tried::Tried;
 pub struct Upstream {
     config: config::Upstream,
     group: ArcSwap<Group>,
-    /// By index into the configured endpoints; empty for a name that is not resolved yet. The lock makes changes of the
-    /// group follow one another; no request takes it.
-    addresses: Mutex<Vec<Vec<Address>>>,
+    /// The lock makes changes of the group follow one another; no request takes it.
+    members: Mutex<Members>,
     balance: Arc<Balance>,
     dial: Arc<Dial>,
     budget: Arc<RetryBudget>,
@@ -60,8 +62,9 @@ pub struct Upstream {
 
 impl Upstream {
     /// Compiles an upstream. Numeric addresses are there at once; names are [`unresolved`](Upstream::unresolved) until
-    /// [`set_addresses`](Upstream::set_addresses), unless `previous` knows them. If `previous` has the same name, its
-    /// live state is shared by address; nothing in it is changed, so that a reload may still be given up.
+    /// [`set_addresses`](Upstream::set_addresses), and sources empty until [`set_found`](Upstream::set_found), unless
+    /// `previous` knows them. If `previous` has the same name, its live state is shared by address; nothing in it is
+    /// changed before [`supersede`](Upstream::supersede), so that a reload may still be given up.
     pub fn new(config: &config::Upstream, previous: Option<&Upstream>) -> Self {
         Self::dialing(config, previous, Dial::plain())
     }
@@ -70,7 +73,10 @@ impl Upstream {
     pub fn dialing(config: &config::Upstream, previous: Option<&Upstream>, dial: Arc<Dial>) -> Self {
         seconds::epoch();
         let previous = previous.filter(|previous| previous.config.name == config.name);
-        let addresses: Vec<_> = config.endpoints.iter().map(|entry| known_addresses(entry, previous)).collect();
+        let mut members = match previous {
+            Some(previous) => Members::new(config, Some((&previous.config, &previous.lock_members()))),
+            None => Members::new(config, None),
+        };
         let balance = previous.map(|previous| Arc::clone(&previous.balance)).unwrap_or_default();
         let budget = previous
             .filter(|previous| previous.config.retry.budget == config.retry.budget)
@@ -79,13 +85,16 @@ impl Upstream {
         let asks = Asks::of(config).map(Box::new);
         let before = previous.map(|previous| previous.group.load_full());
         let follows = before.as_ref().is_some_and(|group| !group.endpoints.is_empty());
-        let group =
-            Build { config, balance: &balance, dial: &dial, asks: asks.as_deref() }
-                .group(&addresses, before, |_| follows);
+        let group = Build { config, balance: &balance, dial: &dial, asks: asks.as_deref() }.group(
+            &members,
+            before.as_deref(),
+            follows,
+        );
+        members.note_leavers(before.as_ref().map_or(&[], |group| &group.endpoints), &group.endpoints);
         Self {
             config: config.clone(),
             group: ArcSwap::new(group),
-            addresses: Mutex::new(addresses),
+            members: Mutex::new(members),
             balance,
             dial,
             budget,
@@ -146,16 +155,9 @@ impl Upstream {
         self.balance.withheld()
     }
 
-    /// The names without an address yet, as written, each once.
+    /// The names without an address yet that are resolved once, as written, each once.
     pub fn unresolved(&self) -> impl Iterator<Item = &str> {
-        let addresses = self.lock_addresses();
-        let mut names: Vec<&str> = Vec::new();
-        for (entry, known) in self.config.endpoints.iter().zip(addresses.iter()) {
-            if known.is_empty() && !names.contains(&&*entry.address) {
-                names.push(&entry.address);
-            }
-        }
-        names.into_iter()
+        self.lock_members().unresolved(&self.config).into_iter()
     }
 
     /// Gives the name `configured` (as written, with its port) its addresses, in the order of the answer; each becomes
@@ -165,47 +167,50 @@ impl Upstream {
         if addresses.is_empty() {
             return;
         }
-        let mut known = self.lock_addresses();
-        let mut first = false;
-        for (entry, known) in self.config.endpoints.iter().zip(known.iter_mut()) {
-            if entry.address == configured {
-                first |= known.is_empty();
-                *known = distinct(addresses);
-            }
+        let mut members = self.lock_members();
+        let first = members.resolve(&self.config, configured, addresses);
+        self.regroup(&mut members, first);
+    }
+
+    /// Puts what a source found in the place of what it found before, and tells the difference; `None` if there is none
+    /// or the source isn't this upstream's. Live state is kept by address. What is no longer there gets no new requests,
+    /// finishes those that it has, and loses its idle connections. An empty answer changes nothing.
+    pub fn set_found(&self, source: &EndpointSource, found: &[Found]) -> Option<Change> {
+        if found.is_empty() {
+            return None;
         }
+        let mut members = self.lock_members();
+        let (change, first) = members.take(&self.config, source, found)?;
+        self.regroup(&mut members, first);
+        Some(change)
+    }
+
+    /// It serves from now on, in the place of `previous`, which it was made from: whoever isn't in it has left.
+    pub fn supersede(&self, previous: &Upstream) {
+        members::mark(&previous.endpoints(), &self.endpoints());
+    }
+
+    /// It serves no longer, and nothing in its place.
+    pub fn retire(&self) {
+        members::mark(&self.endpoints(), &[]);
+    }
+
+    /// Makes a group of the members. What a name leads to when the process starts is not added to what serves already.
+    fn regroup(&self, members: &mut Members, first: bool) {
+        let before = self.group.load_full();
         let build = Build { config: &self.config, balance: &self.balance, dial: &self.dial, asks: self.asks() };
-        // What a name leads to when the process starts is not added to what serves already.
-        let is_added = |entry: &config::Endpoint| self.follows || !(first && entry.address == configured);
-        self.group.store(build.group(&known, Some(self.group.load_full()), is_added));
+        let after = build.group(members, Some(&before), self.follows || !first);
+        self.group.store(Arc::clone(&after));
+        members::mark(&before.endpoints, &after.endpoints);
+        members.note_leavers(&before.endpoints, &after.endpoints);
     }
 
-    fn lock_addresses(&self) -> MutexGuard<'_, Vec<Vec<Address>>> {
-        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_members(&self) -> MutexGuard<'_, Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The addresses of an entry that need no resolution.
-fn known_addresses(entry: &config::Endpoint, previous: Option<&Upstream>) -> Vec<Address> {
-    if let Ok(address) = entry.address.parse() {
-        return vec![address];
-    }
-    let Some(previous) = previous else { return Vec::new() };
-    let at = previous.config.endpoints.iter().position(|known| known.address == entry.address);
-    at.and_then(|at| previous.lock_addresses().get(at).cloned()).unwrap_or_default()
-}
-
-fn distinct(addresses: &[SocketAddr]) -> Vec<Address> {
-    let mut distinct = Vec::with_capacity(addresses.len());
-    for address in addresses {
-        let address = Address::Ip(*address);
-        if !distinct.contains(&address) {
-            distinct.push(address);
-        }
-    }
-    distinct
-}
-
-/// What a group is built from, but for its addresses.
+/// What a group is built from, but for its members.
 struct Build<'a> {
     config: &'a config::Upstream,
     balance: &'a Arc<Balance>,
@@ -214,32 +219,32 @@ struct Build<'a> {
 }
 
 impl Build<'_> {
-    /// A group over `addresses` that shares the live state of `previous`. An address that stands there twice has two
-    /// states, as in nginx; they are matched in order. New ones that `is_added` names start slowly.
-    fn group(
-        &self,
-        addresses: &[Vec<Address>],
-        previous: Option<Arc<Group>>,
-        is_added: impl Fn(&config::Endpoint) -> bool,
-    ) -> Arc<Group> {
+    /// A group over `members` that shares the live state of `previous`, and of those that have left. An address that
+    /// stands there twice has two states, as in nginx; they are matched in order. Those that are `added` start slowly.
+    fn group(&self, members: &Members, previous: Option<&Group>, added: bool) -> Arc<Group> {
         let config = self.config;
-        let mut live: HashMap<&Address, Vec<Arc<Live>>> = HashMap::new();
-        for endpoint in previous.iter().flat_map(|group| group.endpoints.iter().rev()) {
-            live.entry(&endpoint.address).or_default().push(Arc::clone(&endpoint.live));
-        }
-        let mut entries: Vec<_> = (config.endpoints.iter().zip(addresses))
-            .flat_map(|(entry, known)| known.iter().map(move |address| (entry, address.clone())))
-            .collect();
+        let mut present: HashSet<u32> = HashSet::new();
+        let endpoints = previous.map_or(&[][..], |group| &group.endpoints);
+        present.extend(endpoints.iter().map(|endpoint| endpoint.id()));
+        let mut states = members.states(endpoints);
+        let entries = members.entries(config);
+        let mut entries: Vec<_> = entries.iter().map(|(entry, address)| (entry, address.clone())).collect();
         if let Some(subset) = &config.subset {
             subset::keep(subset, &mut entries);
         }
+        let added = added && config.slow_start.is_some();
         let sticky = self.asks.and_then(Asks::sticky);
-        Group::new(config, &entries, self.balance, self.dial, sticky, |entry, address| {
-            let carried = live.get_mut(address).and_then(Vec::pop);
-            carried.unwrap_or_else(|| match config.slow_start.is_some() && is_added(entry) {
-                true => Arc::new(Live::added()),
-                false => Arc::new(Live::new()),
-            })
+        Group::new(config, &entries, self.balance, self.dial, sticky, |address| {
+            match states.get_mut(address).and_then(Vec::pop) {
+                Some(live) => {
+                    if added && !present.contains(&live.id) {
+                        live.pace.back.begin_again();
+                    }
+                    live
+                }
+                None if added => Arc::new(Live::added()),
+                None => Arc::new(Live::new()),
+            }
         })
     }
 }

@@ -1,15 +1,17 @@
-//! What an endpoint's live state holds for those upstreams alone that ask for it: how fast it answers, and since when it
-//! has been back.
+//! What an endpoint's live state holds that plain balancing never reads: how fast it answers, since when it has been back,
+//! and whether it has left.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// On a cache line of its own, which other upstreams never touch.
+/// On a cache line of its own, which no request of a plain upstream touches.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 pub(super) struct Pace {
     pub(super) time: PeakEwma,
     pub(super) back: Back,
+    /// No upstream has it any more: its connections need not be kept.
+    pub(super) gone: AtomicBool,
 }
 
 /// The time to a response's head, over all workers: rises at once to whatever is seen, and falls slowly (Finagle's peak
@@ -63,6 +65,11 @@ impl Back {
     /// It has been added; the first pick that sees it starts its time.
     pub(super) fn added() -> Self {
         Self(AtomicU64::new(ADDED))
+    }
+
+    /// It has been added once more.
+    pub(super) fn begin_again(&self) {
+        self.0.store(ADDED, Relaxed);
     }
 
     /// From now on it is back.

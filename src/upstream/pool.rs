@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::connection::Connection;
+use super::endpoint::Live;
 use super::{Announced, Endpoint};
 
 /// Idle connections by endpoint and by how they were made; the one used last is taken first, so that the rest can age out.
@@ -17,6 +18,7 @@ pub struct Pool {
 }
 
 struct Slot {
+    live: Arc<Live>,
     idle: Vec<Connection>,
     idle_timeout: Duration,
 }
@@ -53,8 +55,11 @@ impl Pool {
             return;
         }
         connection.idle_since = self.swept;
-        let slot =
-            self.slots.entry(endpoint.connection_key()).or_insert_with(|| Slot { idle: Vec::new(), idle_timeout });
+        let slot = self.slots.entry(endpoint.connection_key()).or_insert_with(|| Slot {
+            live: Arc::clone(&endpoint.live),
+            idle: Vec::new(),
+            idle_timeout,
+        });
         slot.idle_timeout = idle_timeout;
         if slot.idle.len() >= at_most {
             slot.idle.remove(0);
@@ -62,10 +67,13 @@ impl Pool {
         slot.idle.push(connection);
     }
 
-    /// Closes what has been idle for too long, or was closed by its endpoint. Called about once a second.
+    /// Closes what has been idle for too long, was closed by its endpoint, or leads to one that has left. Called about once a second.
     pub fn sweep(&mut self, now: Instant) {
         self.swept = now;
         self.slots.retain(|_, slot| {
+            if slot.live.is_gone() {
+                return false;
+            }
             let timeout = slot.idle_timeout;
             slot.idle.retain_mut(|c| now.saturating_duration_since(c.idle_since) < timeout && !c.is_spoiled());
             !slot.idle.is_empty()

@@ -12,6 +12,8 @@ mod bodies_and_trailers;
 mod client_address;
 mod client_auth;
 mod deadlines;
+mod discovery_dns;
+mod discovery_file;
 mod ejection;
 mod expect_continue;
 mod h2_downstream;

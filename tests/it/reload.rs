@@ -82,6 +82,19 @@ fn a_kept_listener_takes_a_new_backlog_over() {
 }
 
 #[test]
+fn idle_connections_to_an_endpoint_that_is_taken_out_are_closed() {
+    let (a, b) = (Origin::named("a"), Origin::named("b"));
+    let setup = Setup::to(&[a.address(), b.address()]);
+    let gate = setup.start();
+    let mut client = gate.client();
+    eventually("both have served", || client.get("/").status == 200 && a.count() > 0 && b.count() > 0);
+    gate.reload(&Setup::to(&[b.address()]));
+    eventually("a is left alone", || a.connections_open() == 0);
+    assert_eq!(client.get("/").text(), "b");
+    assert_eq!(b.connections_opened(), b.connections_open(), "those to b are kept");
+}
+
+#[test]
 fn certificates_are_read_again() {
     let origin = Origin::named("a");
     let (gate, first) = Setup::to(&[origin.address()]).start_tls();

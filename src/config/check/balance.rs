@@ -130,7 +130,11 @@ impl Checker<'_> {
                 .help("write `zone = \"…\"` above the first [table], such as `zone = \"${ZONE}\"`");
             return None;
         };
-        if !endpoints.is_empty() && !endpoints.iter().any(|e| e.zone.as_deref() == Some(&zone.0) && !e.backup) {
+        let all_known = file.endpoints_file.is_none();
+        if all_known
+            && !endpoints.is_empty()
+            && !endpoints.iter().any(|e| e.zone.as_deref() == Some(&zone.0) && !e.backup)
+        {
             self.warn(format!("no primary endpoint is in zone {}", quote(&zone.0)), prefer.place, "changes nothing")
                 .also(zone.place, "Tidegate's own");
         }

@@ -3,9 +3,11 @@
 //! Every check goes on after a complaint. The [`Config`] that comes out is whole only if no complaint is an error.
 
 mod balance;
+mod endpoint;
 mod headers;
 mod listener;
 mod names;
+mod resolver;
 mod route;
 mod site;
 mod socket;
@@ -20,10 +22,10 @@ pub(super) use headers::{GUIDE, STRICT};
 use names::Names;
 
 use super::diagnostic::{Diagnostic, Place, Severity, Source, quote};
-use super::file::{AccessLogFile, ConfigFile, LimitFile};
-use super::machine::Machine;
+use super::file::{AccessLogFile, ConfigFile, EndpointFile, LimitFile};
+use super::machine::{Machine, Nowhere};
 use super::model;
-use super::model::{AccessLog, Config, Limit, Log, LogOutput, Metrics};
+use super::model::{AccessLog, Config, Endpoint, Limit, Log, LogOutput, Metrics};
 use super::read::{At, Many, Named};
 use super::value::{ByteSize, FilePath, LogFormatName, Network, Words};
 
@@ -54,6 +56,20 @@ pub(super) fn check<'a>(
     config
 }
 
+/// Checks a list of endpoints that stands in a file of its own, and adds to the complaints.
+pub(super) fn check_endpoints(
+    list: &Many<EndpointFile>,
+    sources: &[Source],
+    complaints: &mut Vec<Diagnostic>,
+) -> Vec<Endpoint> {
+    let mut no_body = |_: &Path| Err(String::new());
+    let outside = Outside { machine: &Nowhere, read_body: &mut no_body };
+    let mut checker = Checker { sources, outside, complaints: std::mem::take(complaints) };
+    let endpoints = checker.endpoint_list(list);
+    *complaints = checker.complaints;
+    endpoints
+}
+
 impl Checker<'_> {
     fn config(&mut self, file: &ConfigFile) -> Config {
         let mut upstream_names = Names::new("upstream", &file.upstream, self);
@@ -81,6 +97,7 @@ impl Checker<'_> {
             listeners,
             sites,
             upstreams,
+            resolver: self.resolver(&file.resolver),
             limits,
             metrics: file.metrics.0.as_ref().map(|m| Metrics { address: m.address.0 }),
             access_log: file.access_log.0.as_ref().map(|log| self.access_log(log)),

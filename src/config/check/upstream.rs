@@ -1,12 +1,11 @@
 //! `[upstream.NAME]` → [`Upstream`].
 
-use std::collections::HashMap;
 use std::num::NonZeroU32;
 
 use super::Checker;
 use super::balance::subset;
 use crate::config::diagnostic::quote;
-use crate::config::file::{ConfigFile, EndpointFile, RetryFile, TimeoutsFile};
+use crate::config::file::{ConfigFile, RetryFile, TimeoutsFile, UpstreamFile};
 use crate::config::model::{Ejection, Endpoint, Retry, RetryBudget, RetryOn, Upstream, UpstreamTimeouts};
 use crate::config::read::{At, Many};
 use crate::config::value::RetryCause;
@@ -16,8 +15,7 @@ impl Checker<'_> {
         let mut checked = Vec::with_capacity(config.upstream.0.len());
         for (name, file) in &config.upstream.0 {
             let Some(file) = file else { continue };
-            let Some(endpoints) = &file.endpoints else { continue };
-            let endpoints = self.endpoints(name, endpoints);
+            let endpoints = self.endpoints(name, file);
             let bind = self.bind_from(file.bind.as_ref(), file.endpoints.as_ref());
             checked.push(Upstream {
                 name: name.as_str().into(),
@@ -27,6 +25,8 @@ impl Checker<'_> {
                 locality: self.locality(config, file, &endpoints),
                 subset: subset(config, file),
                 endpoints,
+                endpoints_file: file.endpoints_file.as_ref().map(|path| self.resolve(&path.0, path.place)),
+                max_endpoints: file.max_endpoints.size(),
                 ejection: Ejection {
                     max_fails: file.max_fails.0,
                     fail_timeout: file.fail_timeout.0,
@@ -48,28 +48,19 @@ impl Checker<'_> {
         checked
     }
 
-    fn endpoints(&mut self, upstream: &At<String>, files: &At<Many<EndpointFile>>) -> Vec<Endpoint> {
-        let mut endpoints = Vec::with_capacity(files.items.len());
-        let mut seen = HashMap::new();
-        for file in &files.items {
-            let Some(address) = &file.address else { continue };
-            if let Some(&first) = seen.get(&address.0) {
-                self.error(format!("endpoint {} stands here twice", quote(&address.0)), address.place, "again")
-                    .also(first, "the first")
-                    .help("to give it more requests, write `weight`");
-            }
-            seen.insert(&address.0, address.place);
-            endpoints.push(Endpoint {
-                address: address.0.clone(),
-                weight: file.weight.non_zero().unwrap_or(NonZeroU32::MIN),
-                max_conns: file.max_conns.as_ref().and_then(|n| n.non_zero()),
-                backup: file.backup.0,
-                down: file.down.0,
-                zone: file.zone.as_ref().map(|zone| zone.0.clone()),
-            });
-        }
+    fn endpoints(&mut self, upstream: &At<String>, file: &UpstreamFile) -> Vec<Endpoint> {
         let name = quote(upstream);
-        if files.items.is_empty() {
+        let Some(files) = &file.endpoints else {
+            if file.endpoints_file.is_none() {
+                self.error(format!("upstream {name} has no endpoint"), upstream.place, "they belong here")
+                    .help("write `endpoints = [\"host:port\"]`, or `endpoints_file` for a file that lists them");
+            }
+            return Vec::new();
+        };
+        let endpoints = self.endpoint_list(files);
+        if file.endpoints_file.is_some() {
+            // What else there is, the file says.
+        } else if files.items.is_empty() {
             if files.complete {
                 self.error(format!("upstream {name} has no endpoint"), files.place, "empty")
                     .help("write `endpoints = [\"host:port\"]`");

@@ -5,6 +5,7 @@
 
 mod limit;
 mod listener;
+mod resolver;
 mod site;
 mod socket;
 mod tls;
@@ -12,6 +13,7 @@ mod upstream;
 
 pub(crate) use limit::LimitFile;
 pub(crate) use listener::{HttpFile, Https, ListenerFile};
+pub(crate) use resolver::{EndpointsFile, ResolverFile};
 pub(crate) use site::{CertificateFile, Condition, CustomReplyFile, HeaderRulesFile, ReplyFile, RouteFile, SiteFile};
 pub(crate) use socket::{KeepAliveFile, ProxyProtocolFile};
 pub(crate) use tls::{ClientAuthFile, TlsFile};
@@ -68,6 +70,8 @@ table! {
         site: Many<SiteFile> = [],
         /// Groups of endpoints, by name.
         upstream: Named<UpstreamFile> = {},
+        /// How names of endpoints are looked up while the process runs.
+        resolver: ResolverFile = {},
         /// Rate limits, by name.
         limit: Named<LimitFile> = {},
         /// The metrics listener: `true`, or a table.

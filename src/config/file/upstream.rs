@@ -6,7 +6,7 @@ use crate::config::read::{Many, Switch};
 use crate::config::table::table;
 use crate::config::value::{
     ByteSize, CookieName, EndpointAddress, Factor, FilePath, Flag, HostHeader, Name, Number, OffOr, PolicyName,
-    Preference, ProxyVersion, RetryCause, SecretText, ServerNameText, Share, SourceAddress, Timeout,
+    Preference, ProxyVersion, RetryCause, SecretText, ServerNameText, ServiceName, Share, SourceAddress, Timeout,
 };
 
 table! {
@@ -22,7 +22,15 @@ table! {
     pub(crate) struct UpstreamFile {
         /// Where requests can go. A name that resolves to several addresses is several endpoints; one that doesn't resolve
         /// is tried again.
-        endpoints: Many<EndpointFile> = required,
+        endpoints: Many<EndpointFile>,
+        /// A file that lists further endpoints, as `endpoints = […]` does here: addresses or Unix sockets, alone or in
+        /// tables, and no names.
+        /// It is read again within a second of each change. While it can't be read, or isn't whole, what it last listed
+        /// stays in use; so it does when the list is empty.
+        endpoints_file: FilePath,
+        /// Endpoints at most from `endpoints_file` and from names with `resolve` or `service`, in the order of the
+        /// configuration. More are left out, with a warning.
+        max_endpoints: Number<1, 10_000> = 1000,
         /// `"least_conn"`: the one with the fewest requests in flight for its weight, in turn among equals.
         /// `"round_robin"`: all in turn, by weight. `"random"`: of two drawn by weight, the one with fewer in flight.
         /// `"least_time"`: the one that answers soonest, by its response times of late and its requests in flight.
@@ -112,6 +120,13 @@ table! {
         down: Flag = false,
         /// Where it stands, for the upstream's `prefer`.
         zone: Name,
+        /// Looks the name up again when its TTL is over, as nginx's `resolve`: each address of the answer is an endpoint,
+        /// which comes and goes with it. While there is no answer, or an empty one, the last good one stays in use.
+        resolve: Flag = false,
+        /// Takes the endpoints from SRV records: `"http"` asks for `_http._tcp.NAME`, and with a dot in it,
+        /// `"_http._tcp.app"` for `_http._tcp.app.NAME`. They say port and weight; those of the lowest number in priority
+        /// serve, the others are backups. As nginx's `service`; it implies `resolve`.
+        service: ServiceName,
     }
 }
 

@@ -33,6 +33,7 @@ golden! {
     policies_have_what_they_go_by
     tls_towards_endpoints_is_verified_and_can_work
     sockets_are_what_they_can_be
+    sources_of_endpoints_fit_what_they_are_for
     variables_must_be_set
 }
 

@@ -2,6 +2,7 @@
 
 mod address;
 mod balance;
+mod discovery;
 mod limit;
 mod listener;
 mod site;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 pub use address::{Address, Network};
 pub use balance::{Hash, HashKey, Locality, Policy, SameSite, Secret, Sticky, Subset};
+pub use discovery::{EndpointSource, Resolver};
 pub use limit::{Limit, LimitKey, Rate};
 pub use listener::{HttpLimits, HttpsRedirect, Listener};
 pub use site::{Action, CertificateFiles, CustomReply, HeaderMatch, HeaderRule, HostPattern, PathMatch, Route, Site};
@@ -45,6 +47,7 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     pub sites: Vec<Site>,
     pub upstreams: Vec<Upstream>,
+    pub resolver: Resolver,
     pub limits: Vec<Limit>,
     pub metrics: Option<Metrics>,
     pub access_log: Option<AccessLog>,

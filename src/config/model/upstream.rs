@@ -1,5 +1,6 @@
 //! Upstreams: endpoints, how one is chosen, when another is tried.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use super::TcpOptions;
 use super::balance::{Locality, Policy, Sticky, Subset};
+use super::discovery::EndpointSource;
 use super::{CertificateFiles, TlsVersion};
 use crate::proxy_protocol::Version;
 
@@ -23,6 +25,10 @@ pub struct Upstream {
     pub locality: Option<Locality>,
     pub subset: Option<Subset>,
     pub endpoints: Vec<Endpoint>,
+    /// Lists further endpoints, and is read again when it changes.
+    pub endpoints_file: Option<PathBuf>,
+    /// Of those that are found while the process runs, so many are used. Default 1000.
+    pub max_endpoints: usize,
     pub ejection: Ejection,
     pub retry: Retry,
     pub timeouts: UpstreamTimeouts,
@@ -89,6 +95,19 @@ pub struct Endpoint {
     pub down: bool,
     /// Where it stands, for [`Upstream::locality`].
     pub zone: Option<String>,
+    /// Where its addresses are looked for as long as the process runs. `None`: once, when it starts.
+    pub source: Option<EndpointSource>,
+}
+
+impl Upstream {
+    /// Everything that is looked at again while the process runs, each once, in the order of the configuration.
+    pub fn sources(&self) -> Vec<EndpointSource> {
+        let mut sources: Vec<_> = self.endpoints.iter().filter_map(|endpoint| endpoint.source.clone()).collect();
+        sources.extend(self.endpoints_file.clone().map(EndpointSource::File));
+        let mut seen = HashSet::new();
+        sources.retain(|source| seen.insert(source.clone()));
+        sources
+    }
 }
 
 /// Passive ejection (nginx's max_fails and fail_timeout).

@@ -7,6 +7,7 @@ mod address;
 mod balance;
 mod choice;
 mod ciphers;
+mod dns;
 mod duration;
 mod field;
 mod file_mode;
@@ -28,6 +29,7 @@ pub(crate) use address::{
 pub(crate) use balance::{CookieName, Factor, InstanceName, MIN_SECRET, SecretText};
 pub(crate) use choice::{LogFormatName, PolicyName, Preference, ProxyVersion, RetryCause, SecurityHeaders};
 pub(crate) use ciphers::Ciphers;
+pub(crate) use dns::{ServerAddress, ServiceName};
 pub(crate) use duration::{Delay, Timeout};
 pub(crate) use field::{ContentType, FieldName, FieldValue, RuleFieldName};
 pub(crate) use file_mode::FileMode;

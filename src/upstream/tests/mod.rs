@@ -1,6 +1,7 @@
 //! What balancing and ejection promise, a sentence each, with the time handed in.
 
 mod choice;
+mod discovery;
 mod ejection;
 mod hash;
 mod least_time;
@@ -45,6 +46,7 @@ fn configured(policy: Policy, entries: &[Entry]) -> config::Upstream {
         backup: entry.backup,
         down: entry.down,
         zone: None,
+        source: None,
     };
     config::Upstream {
         name: "backend".into(),
@@ -54,6 +56,8 @@ fn configured(policy: Policy, entries: &[Entry]) -> config::Upstream {
         locality: None,
         subset: None,
         endpoints: entries.iter().enumerate().map(endpoint).collect(),
+        endpoints_file: None,
+        max_endpoints: 1000,
         ejection: config::Ejection { max_fails: 1, fail_timeout: Duration::from_secs(10), min_available: 0.0 },
         retry: config::Retry {
             on: config::RetryOn {
