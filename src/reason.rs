@@ -73,6 +73,8 @@ reasons! {
     /// A panic in this request's task.
     Panicked = "panicked", 500;
     UnknownTransferCoding = "unknown_transfer_coding", 501;
+    /// An Extended CONNECT for another protocol than WebSocket: RFC 8441 4.
+    UnknownProtocol = "unknown_protocol", 501;
     /// No endpoint is available: all down, ejected or at max_conns, or the name never resolved.
     NoEndpoint = "no_endpoint", 502;
     ConnectFailed = "connect_failed", 502;
@@ -85,6 +87,8 @@ reasons! {
     UpstreamHeadTooLarge = "upstream_head_too_large", 502;
     /// More than ten 1xx, or a 101 nobody asked for.
     UpstreamInterim = "upstream_interim", 502;
+    /// A WebSocket over HTTP/2 was asked for, and the endpoint didn't switch to it, or not in answer to this request.
+    UpgradeDeclined = "upgrade_declined", 502;
     /// The response body broke off or its framing is bad; the client's response was cut short.
     UpstreamBodyBroken = "upstream_body_broken", 502;
     /// The response body stalled; the client's response was cut short.

@@ -126,6 +126,26 @@ impl Fields {
         Span::new(start, self.bytes.len())
     }
 
+    /// Appends what `write` appends, for a span to name.
+    ///
+    /// # Errors
+    /// Those of `write`; what it has appended until then stays in the buffer.
+    pub fn try_store<E>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<Span, E> {
+        let start = self.bytes.len();
+        write(&mut self.bytes)?;
+        Ok(Span::new(start, self.bytes.len()))
+    }
+
+    /// Gives up the bytes from where `span` starts: nothing that is still named may lie there.
+    pub fn truncate(&mut self, span: Span) {
+        self.bytes.truncate(span.start as usize);
+    }
+
+    /// Appends a field whose name and value are stored already. The caller has checked them.
+    pub fn push_stored(&mut self, field: Field) {
+        self.list.push(field);
+    }
+
     /// Appends a field. The caller has checked name and value.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
         let id = FieldId::of(name);

@@ -35,24 +35,14 @@ impl Output {
     /// The buffer to append to.
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         if self.bytes.capacity() == 0 {
-            self.bytes = FREE.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(INITIAL_BYTES));
+            self.bytes = take_buffer();
         }
         &mut self.bytes
     }
 
     pub fn clear(&mut self) {
         self.written = 0;
-        let mut bytes = std::mem::take(&mut self.bytes);
-        if (1..=POOLED_BYTES).contains(&bytes.capacity()) {
-            bytes.clear();
-            // The pool may be gone already when a thread ends.
-            let _ = FREE.try_with(|free| {
-                let mut free = free.borrow_mut();
-                if free.len() < POOLED {
-                    free.push(bytes);
-                }
-            });
-        }
+        give_buffer(std::mem::take(&mut self.bytes));
     }
 
     /// Writes all that waits.
@@ -100,6 +90,25 @@ impl Output {
             self.clear();
         }
         Ok(n.saturating_sub(waiting))
+    }
+}
+
+/// An empty buffer, from the worker's pool if it has one.
+pub(super) fn take_buffer() -> Vec<u8> {
+    FREE.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(INITIAL_BYTES))
+}
+
+/// Gives a buffer to the worker's pool, unless it holds nothing or has grown large.
+pub(super) fn give_buffer(mut bytes: Vec<u8>) {
+    if (1..=POOLED_BYTES).contains(&bytes.capacity()) {
+        bytes.clear();
+        // The pool may be gone already when a thread ends.
+        let _ = FREE.try_with(|free| {
+            let mut free = free.borrow_mut();
+            if free.len() < POOLED {
+                free.push(bytes);
+            }
+        });
     }
 }
 

@@ -79,6 +79,13 @@ impl Stream {
         }
     }
 
+    /// Bounds what TLS holds encrypted while the peer doesn't take it.
+    pub fn limit_buffer(&mut self, bytes: usize) {
+        if let Stream::Tls(tls) = self {
+            tls.get_mut().1.set_buffer_limit(Some(bytes));
+        }
+    }
+
     /// Sends what TLS has encrypted but not yet written.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
