@@ -23,8 +23,8 @@ pub struct HeaderRules {
     given: FieldSet,
     /// The lines that are always added, as HTTP/1 writes them.
     block: Box<[u8]>,
-    /// The same as names and values.
-    lines: Box<[(HeaderName, HeaderValue)]>,
+    /// The same as ids, names in lower case, and values.
+    lines: Box<[(FieldId, HeaderName, HeaderValue)]>,
     fallbacks: Box<[Fallback]>,
 }
 
@@ -86,13 +86,13 @@ impl HeaderRules {
         }
     }
 
-    /// The fields that [`HeaderRules::append_http1`] adds, in the same order.
-    pub fn for_each(&self, fields: &Fields, mut add: impl FnMut(&HeaderName, &HeaderValue)) {
-        for (name, value) in &self.lines {
-            add(name, value);
+    /// The fields that [`HeaderRules::append_http1`] adds, in the same order: id, name in lower case, value.
+    pub fn for_each(&self, fields: &Fields, mut add: impl FnMut(FieldId, &[u8], &[u8])) {
+        for (id, name, value) in &self.lines {
+            add(*id, name.as_str().as_bytes(), value.as_bytes());
         }
         for fallback in self.missing(fields) {
-            add(&fallback.name, &fallback.value);
+            add(fallback.id, fallback.name.as_str().as_bytes(), fallback.value.as_bytes());
         }
     }
 
@@ -123,7 +123,7 @@ impl HeaderRules {
             }
             for value in values {
                 block.extend_from_slice(&line(&written, &value));
-                lines.push((name.clone(), value));
+                lines.push((id, name.clone(), value));
             }
             if let Some(value) = default {
                 fallbacks.push(Fallback { id, line: line(&written, &value).into(), name, value });
@@ -232,7 +232,10 @@ mod tests {
         rules.append_http1(&fields, &mut out);
 
         let mut added = Vec::new();
-        rules.for_each(&fields, |name, value| added.push(format!("{name}: {}", value.to_str().unwrap())));
+        rules.for_each(&fields, |id, name, value| {
+            assert_eq!(id, FieldId::of(name));
+            added.push(String::from_utf8([name, b": ", value].concat()).unwrap());
+        });
         let text = String::from_utf8(out[kept..].to_vec()).unwrap();
         let names_lowered: Vec<_> = text
             .lines()

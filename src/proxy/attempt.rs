@@ -13,8 +13,9 @@ use super::stall::Stall;
 use super::upload::{Upload, UploadError};
 use crate::config::UpstreamTimeouts;
 use crate::http::field::FieldId;
-use crate::http::head::{Method, ResponseHead, Version};
+use crate::http::head::{Fields, Method, ResponseHead, Version};
 use crate::http::http1::{BodyLength, HeadLimits, HeadReader};
+use crate::http::http2::websocket;
 use crate::http::timer::Timer;
 use crate::metrics::{EndpointId, UpstreamHandshake};
 use crate::reason::Reason;
@@ -113,6 +114,7 @@ pub async fn attempt<E: Exchange>(
     let mut wait = Wait {
         head_only: cx.head.method == Method::Head,
         upgrade: cx.head.fields.get(FieldId::Upgrade).filter(|_| upgrade),
+        websocket: (upgrade && cx.head.version == Version::Http2).then_some(&cx.head.fields),
         limits,
         timeouts: config.timeouts,
         reader: HeadReader::default(),
@@ -152,6 +154,8 @@ struct Wait<'a> {
     head_only: bool,
     /// The protocols that the client would switch to.
     upgrade: Option<&'a [u8]>,
+    /// The handshake that an Extended CONNECT was made.
+    websocket: Option<&'a Fields>,
     limits: HeadLimits,
     timeouts: UpstreamTimeouts,
     reader: HeadReader,
@@ -258,6 +262,9 @@ impl Wait<'_> {
             };
             connection.input.consume(used);
             self.reader = HeadReader::default();
+            if self.websocket.is_some_and(|handshake| !may_answer(handshake, &head)) {
+                return Poll::Ready(Err(AttemptError::Invalid(Reason::UpgradeDeclined)));
+            }
             if head.status >= 200 || (head.status == 101 && self.upgrade.is_some_and(|asked| agrees(asked, &head))) {
                 return Poll::Ready(Ok((head, length)));
             }
@@ -271,6 +278,15 @@ impl Wait<'_> {
             }
         }
         Poll::Pending
+    }
+}
+
+/// Whether a client that asked for a WebSocket over HTTP/2 may see it: a 101 that answers its handshake, which is ours to
+/// check, or a refusal. Any other success would open a tunnel to an endpoint that knows of none: RFC 8441 4.
+fn may_answer(handshake: &Fields, answer: &ResponseHead) -> bool {
+    match answer.status {
+        101 => websocket::accepts(handshake, answer),
+        status => !(200..300).contains(&status),
     }
 }
 

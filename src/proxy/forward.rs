@@ -16,7 +16,7 @@ use super::tunnel::tunnel;
 use super::upload::Upload;
 use crate::filter::hop_by_hop::Named;
 use crate::http::field::FieldId;
-use crate::http::head::Method;
+use crate::http::head::{Method, Version};
 use crate::http::http1::BodyLength;
 use crate::http::timer::Timer;
 use crate::metrics::AttemptOutcome;
@@ -198,9 +198,13 @@ fn classify(error: &AttemptError) -> (Failure, Reason, AttemptOutcome, bool) {
 
 fn send_head<E: Exchange>(cx: &mut RequestContext, exchange: &mut E, answer: &Answer) {
     let head = &answer.head;
-    cx.status = head.status;
+    cx.status = match head.status {
+        // RFC 8441 4: HTTP/2 doesn't switch, its stream is open.
+        101 if cx.head.version == Version::Http2 => 200,
+        status => status,
+    };
     let bytes = exchange.send_head(&Response {
-        status: head.status,
+        status: cx.status,
         fields: &head.fields,
         named: Named::of(&head.fields),
         rules: cx.response_rules(),

@@ -165,8 +165,12 @@ pub fn encode_trailers(trailers: Option<&Fields>, out: &mut Vec<u8>) {
 }
 
 /// Whether the request asks for an upgrade that is passed on: any protocol but h2c, which would let a client speak past us.
+/// HTTP/2 has no Upgrade field, so that one is there only where the codec made it of an Extended CONNECT.
 pub fn wants_upgrade(head: &RequestHead, length: BodyLength) -> bool {
     let Some(protocol) = head.fields.get(FieldId::Upgrade) else { return false };
+    if head.version == Version::Http2 {
+        return true;
+    }
     head.version == Version::Http11
         && length.is_empty()
         && names_token(&head.fields, b"upgrade")

@@ -5,5 +5,4 @@ pub mod http1;
 mod http1_exchange;
 pub mod http2;
 mod http2_exchange;
-mod http2_head;
 mod pace;
