@@ -16,6 +16,8 @@ mod receive;
 mod section;
 mod send;
 mod streams;
+#[cfg(test)]
+mod tests;
 
 pub mod websocket;
 
@@ -30,15 +32,16 @@ pub const CONNECTION_WINDOW: u32 = 96 << 10;
 pub const STREAM_WINDOW: u32 = 64 << 10;
 
 /// Response bytes that wait to be written, past which no stream adds another frame.
-const FULL: usize = 32 << 10;
+const FULL: usize = 24 << 10;
 
 /// Bytes waiting to be written past which nothing more is taken from the client: the answers to what it sends wait there
 /// as well.
-const CONGESTED: usize = 64 << 10;
+const CONGESTED: usize = 40 << 10;
 
 /// A header section in all its frames, beyond what its fields may come to: Huffman's code may be longer than the text.
-const SECTION_SLACK: usize = 16 << 10;
+const SECTION_SLACK: usize = 8 << 10;
 
 /// What a connection holds at most with the default bounds on heads: one read, a section that isn't whole, bodies that
-/// wait for their streams, frames that wait to be written, tables. Requests in flight come on top, each with its head.
+/// wait for their streams, frames that wait to be written, tables. Requests in flight come on top, each with its head and
+/// that of its response.
 pub const MAX_BYTES: usize = 256 << 10;

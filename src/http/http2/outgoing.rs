@@ -42,6 +42,10 @@ impl Outgoing {
             self.before += self.written as u64;
             self.written = 0;
         }
+        if self.bytes.len() >= STEP && self.bytes.capacity() - self.bytes.len() < STEP {
+            // By doubling it would come to hold twice its bound.
+            self.bytes.reserve_exact(STEP);
+        }
         &mut self.bytes
     }
 
@@ -56,6 +60,21 @@ impl Outgoing {
             position.checked_sub(self.before).map(|start| start as usize).filter(|start| *start >= self.written);
         let flags = start.and_then(|start| self.bytes.get_mut(start + 4));
         flags.map(|flags| *flags |= flag::END_STREAM).is_some()
+    }
+
+    /// Takes what waits, as if it had been written.
+    #[cfg(test)]
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        let bytes = self.bytes.split_off(self.written);
+        self.before += (self.written + bytes.len()) as u64;
+        self.written = 0;
+        self.bytes.clear();
+        bytes
+    }
+
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity()
     }
 
     /// Writes all that waits.
@@ -75,6 +94,9 @@ impl Outgoing {
         Poll::Ready(Ok(()))
     }
 }
+
+/// How a large buffer grows: by what a frame may have.
+const STEP: usize = (16 << 10) + 9;
 
 /// Written bytes in front of what waits, past which they are given up.
 const COMPACT_FROM: usize = 16 << 10;

@@ -133,6 +133,7 @@ impl Connection {
         if section.bytes.len() + frame.payload.len() > self.limits.head.max_head_bytes + SECTION_SLACK {
             return Err(calm("a header section too long"));
         }
+        section.bytes.reserve_exact(frame.payload.len());
         section.bytes.extend_from_slice(frame.payload);
         if !frame.has(flag::END_HEADERS) {
             self.section = Some(section);
@@ -434,12 +435,12 @@ impl Connection {
     }
 }
 
-/// Appends to what waits for its stream, whose buffer grows no further than a quarter past what it holds: it counts
+/// Appends to what waits for its stream. The buffer grows by no more than an eighth past what it holds, for that counts
 /// against the bound on the connection's memory.
 fn append(body: &mut Vec<u8>, more: &[u8]) {
     let length = body.len() + more.len();
     if length > body.capacity() {
-        body.reserve_exact(more.len() + (length / 4).min(STREAM_WINDOW as usize - length.min(STREAM_WINDOW as usize)));
+        body.reserve_exact(more.len() + length / 8);
     }
     body.extend_from_slice(more);
 }

@@ -12,14 +12,14 @@ use crate::http::head::Fields;
 use crate::http::hpack::Repeats;
 
 impl Connection {
-    /// Takes what has come of a request's body in exchange for `piece`, which is empty; 0 is the end.
+    /// Takes what has come of a request's body as `piece`; 0 is the end.
     ///
     /// # Errors
     /// Nothing more comes.
     pub fn poll_body(&mut self, key: Key, cx: &Context<'_>, piece: &mut Vec<u8>) -> Poll<Result<usize, Gone>> {
         let Some(stream) = self.streams.get_mut(key) else { return Poll::Ready(Err(Gone::ByClient)) };
         if !stream.body.is_empty() {
-            std::mem::swap(&mut stream.body, piece);
+            *piece = std::mem::take(&mut stream.body);
             return Poll::Ready(Ok(piece.len()));
         }
         match stream.gone {

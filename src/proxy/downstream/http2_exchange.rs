@@ -74,7 +74,7 @@ impl Drop for Http2 {
 impl Exchange for Http2 {
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Reason>> {
         if self.taken == self.piece.len() {
-            self.piece.clear();
+            self.piece = Vec::new();
             self.taken = 0;
             match self.connection.borrow_mut().poll_body(self.key, cx, &mut self.piece) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(0)),
