@@ -17,6 +17,7 @@ mod discovery_file;
 mod ejection;
 mod expect_continue;
 mod h2_downstream;
+mod h2_rules;
 mod headers;
 mod http10;
 mod http1_framing;

@@ -33,6 +33,7 @@ pub mod error {
     pub const NO_ERROR: u32 = 0x0;
     pub const PROTOCOL_ERROR: u32 = 0x1;
     pub const FLOW_CONTROL_ERROR: u32 = 0x3;
+    pub const STREAM_CLOSED: u32 = 0x5;
     pub const FRAME_SIZE_ERROR: u32 = 0x6;
     pub const REFUSED_STREAM: u32 = 0x7;
     pub const COMPRESSION_ERROR: u32 = 0x9;
@@ -123,6 +124,23 @@ impl RawH2 {
                     return Fate::GoAway(code(&frame.payload[4..8]));
                 }
                 _ => {}
+            }
+        }
+    }
+
+    /// What became of a stream or of its connection before a PING was answered; `None`: nothing.
+    #[track_caller]
+    pub fn fate_or_ping(&mut self, stream: u32, ping: &[u8; 8]) -> Option<Fate> {
+        loop {
+            match self.frame() {
+                Ok(frame) if frame.kind == kind::PING && frame.payload == ping => return None,
+                Ok(frame) if frame.kind == kind::RST_STREAM && frame.stream == stream => {
+                    return Some(Fate::Reset(code(&frame.payload[..4])));
+                }
+                Ok(frame) if frame.kind == kind::GOAWAY => return Some(Fate::GoAway(code(&frame.payload[4..8]))),
+                Ok(_) => {}
+                Err(Broken::TimedOut) => panic!("no PING was answered"),
+                Err(_) => return Some(Fate::Closed),
             }
         }
     }
