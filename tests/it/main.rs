@@ -18,6 +18,7 @@ mod ejection;
 mod expect_continue;
 mod h2_downstream;
 mod h2_rules;
+mod h2_websocket;
 mod headers;
 mod http10;
 mod http1_framing;

@@ -91,6 +91,11 @@ impl H2Client {
         self.requests.send_request(head, end)
     }
 
+    /// Whether the server's settings have come, and allow an Extended CONNECT (RFC 8441).
+    pub fn knows_extended_connect(&self) -> bool {
+        self.requests.is_extended_connect_protocol_enabled()
+    }
+
     /// `https://test` and the path.
     pub fn try_get(&mut self, path: &str) -> Result<H2Response, h2::Error> {
         let head = Request::get(format!("https://test{path}")).body(()).unwrap();
