@@ -17,6 +17,7 @@ mod discovery_file;
 mod ejection;
 mod expect_continue;
 mod h2_downstream;
+mod h2_hostile;
 mod h2_rules;
 mod h2_websocket;
 mod headers;

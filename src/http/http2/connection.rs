@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker, ready};
 use tokio::time::Instant;
 
 use super::closed::{Closed, How};
-use super::frame::{self, Code, Kind, flag, setting};
+use super::frame::{self, Code, setting};
 use super::ledger::Ledger;
 use super::outgoing::Outgoing;
 use super::streams::{Gone, Key, Streams};
@@ -315,8 +315,3 @@ impl Connection {
 
 /// Answered when the client has read what stands before it.
 pub(super) const SHUTDOWN_PING: &[u8; 8] = b"shutdown";
-
-/// Frames with an empty payload of these kinds change nothing; see [`Ledger`].
-pub(super) fn is_void(kind: Option<Kind>, flags: u8, payload: &[u8]) -> bool {
-    kind == Some(Kind::Data) && payload.is_empty() && flags & flag::END_STREAM == 0
-}

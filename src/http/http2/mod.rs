@@ -9,6 +9,7 @@
 
 mod closed;
 mod connection;
+mod control;
 pub mod frame;
 mod ledger;
 mod outgoing;

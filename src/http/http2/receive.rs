@@ -1,10 +1,11 @@
-//! What a client sends: RFC 9113 6, each rule with the error that it names.
+//! What a client sends: RFC 9113 6, each rule with the error that it names. Frames of the connection's own are control's.
 
 use tokio::time::Instant;
 
 use super::closed::How;
-use super::connection::{Connection, Farewell, Fault, Greeting, Partial, SHUTDOWN_PING, is_void};
-use super::frame::{self, Code, Frame, Kind, flag, setting};
+use super::connection::{Connection, Farewell, Fault, Greeting, Partial};
+use super::control::{calm, depends_on_itself, fault, protocol};
+use super::frame::{self, Code, Frame, Kind, flag};
 use super::ledger::{self, Overdrawn};
 use super::section::{self, Received};
 use super::streams::{Gone, Key, Stream};
@@ -217,7 +218,8 @@ impl Connection {
         if self.is_idle(frame.stream) {
             return Err(protocol("DATA on an idle stream"));
         }
-        if is_void(frame.kind, frame.flags, frame.payload) {
+        // It changes nothing: CVE-2019-9518.
+        if frame.payload.is_empty() && !frame.has(flag::END_STREAM) {
             self.charge(1, now)?;
         }
         let flow = frame.payload.len() as u32;
@@ -260,142 +262,6 @@ impl Connection {
         Ok(())
     }
 
-    fn take_reset(&mut self, frame: Frame<'_>, now: Instant) -> Result<(), Fault> {
-        if self.is_idle(frame.stream) {
-            return Err(protocol("RST_STREAM on an idle stream"));
-        }
-        if frame.payload.len() != 4 {
-            return Err(fault(Code::FrameSize, "RST_STREAM of another length than 4"));
-        }
-        self.charge(1, now)?;
-        let Some(key) = self.streams.find(frame.stream) else { return Ok(()) };
-        let Some(stream) = self.streams.get_mut(key).filter(|stream| stream.gone.is_none()) else { return Ok(()) };
-        stream.gone = Some(Gone::ByClient);
-        stream.wake();
-        let was_answered = stream.finished;
-        self.closed.note(frame.stream, How::Whole);
-        if was_answered {
-            return Ok(());
-        }
-        self.ledger.reset(now).map_err(|Overdrawn| calm("too many streams reset"))
-    }
-
-    fn take_settings(&mut self, frame: Frame<'_>, now: Instant) -> Result<(), Fault> {
-        if frame.stream != 0 {
-            return Err(protocol("SETTINGS on a stream"));
-        }
-        if frame.has(flag::ACK) {
-            if !frame.payload.is_empty() {
-                return Err(fault(Code::FrameSize, "an acknowledgment with settings"));
-            }
-            return self.charge(1, now);
-        }
-        self.charge(ledger::SETTINGS, now)?;
-        let settings = frame::each_setting(frame.payload).ok_or(fault(Code::FrameSize, "SETTINGS cut short"))?;
-        for (identifier, value) in settings {
-            match identifier {
-                setting::HEADER_TABLE_SIZE => self.encoder.resize(value as usize),
-                setting::ENABLE_PUSH | setting::ENABLE_CONNECT_PROTOCOL if value > 1 => {
-                    return Err(protocol("a setting that is neither 0 nor 1"));
-                }
-                setting::INITIAL_WINDOW_SIZE => self.resize_windows(value)?,
-                setting::MAX_FRAME_SIZE if !(0x4000..=0xff_ffff).contains(&value) => {
-                    return Err(protocol("a bad SETTINGS_MAX_FRAME_SIZE"));
-                }
-                _ => {}
-            }
-        }
-        frame::settings_ack(self.out.buffer());
-        self.touch();
-        Ok(())
-    }
-
-    /// RFC 9113 6.9.2: the change holds for the streams there are as well.
-    fn resize_windows(&mut self, value: u32) -> Result<(), Fault> {
-        if value > frame::MAX_WINDOW {
-            return Err(fault(Code::FlowControl, "a bad SETTINGS_INITIAL_WINDOW_SIZE"));
-        }
-        let change = i64::from(value) - self.initial_send_window;
-        self.initial_send_window = i64::from(value);
-        for stream in self.streams.iter_mut() {
-            stream.send_window += change;
-            if stream.send_window > i64::from(frame::MAX_WINDOW) {
-                return Err(fault(Code::FlowControl, "a window that overflows"));
-            }
-            if change > 0 {
-                stream.wake();
-            }
-        }
-        Ok(())
-    }
-
-    fn take_ping(&mut self, frame: Frame<'_>, now: Instant) -> Result<(), Fault> {
-        if frame.stream != 0 {
-            return Err(protocol("PING on a stream"));
-        }
-        if frame.payload.len() != 8 {
-            return Err(fault(Code::FrameSize, "PING of another length than 8"));
-        }
-        self.charge(1, now)?;
-        if !frame.has(flag::ACK) {
-            frame::ping(self.out.buffer(), flag::ACK, frame.payload);
-            self.touch();
-        } else if self.farewell == Farewell::Announced && frame.payload == SHUTDOWN_PING {
-            self.finish_shutdown();
-        }
-        Ok(())
-    }
-
-    fn take_window_update(&mut self, frame: Frame<'_>, now: Instant) -> Result<(), Fault> {
-        if frame.payload.len() != 4 {
-            return Err(fault(Code::FrameSize, "WINDOW_UPDATE of another length than 4"));
-        }
-        if frame.stream != 0 && self.is_idle(frame.stream) {
-            return Err(protocol("WINDOW_UPDATE on an idle stream"));
-        }
-        self.charge(1, now)?;
-        let more = i64::from(frame.number(0).unwrap_or(0) & frame::STREAM_MASK);
-        if frame.stream == 0 {
-            if more == 0 {
-                return Err(protocol("a window update of 0"));
-            }
-            self.send_window += more;
-            if self.send_window > i64::from(frame::MAX_WINDOW) {
-                return Err(fault(Code::FlowControl, "a window that overflows"));
-            }
-            self.give_turn();
-            return Ok(());
-        }
-        let Some(key) = self.streams.find(frame.stream) else { return Ok(()) };
-        let Some(stream) = self.streams.get_mut(key).filter(|stream| stream.gone.is_none()) else { return Ok(()) };
-        stream.send_window += more;
-        stream.wake();
-        match stream.send_window {
-            _ if more == 0 => self.misbehaved(key, Code::Protocol, now),
-            window if window > i64::from(frame::MAX_WINDOW) => self.misbehaved(key, Code::FlowControl, now),
-            _ => Ok(()),
-        }
-    }
-
-    /// RFC 9113 5.3.2: read, and nothing made of it.
-    fn take_priority(&mut self, frame: Frame<'_>, now: Instant) -> Result<(), Fault> {
-        if frame.stream == 0 {
-            return Err(protocol("PRIORITY on stream 0"));
-        }
-        self.charge(1, now)?;
-        let code = match frame.payload.len() {
-            5 if !depends_on_itself(&frame) => return Ok(()),
-            5 => Code::Protocol,
-            _ => Code::FrameSize,
-        };
-        match self.streams.find(frame.stream) {
-            Some(key) => self.misbehaved(key, code, now),
-            // A stream that isn't open can't be reset: RFC 9113 6.4.
-            None if self.is_idle(frame.stream) => Err(fault(code, "a bad PRIORITY frame")),
-            None => Ok(()),
-        }
-    }
-
     /// A section for nobody.
     fn skip(&mut self, bytes: &[u8], now: Instant) -> Result<(), Fault> {
         section::skip(&mut self.decoder, bytes).map_err(compression)?;
@@ -411,7 +277,7 @@ impl Connection {
     }
 
     /// The client broke a rule on a stream: RFC 9113 5.4.2.
-    fn misbehaved(&mut self, key: Key, code: Code, now: Instant) -> Result<(), Fault> {
+    pub(super) fn misbehaved(&mut self, key: Key, code: Code, now: Instant) -> Result<(), Fault> {
         self.reset(key, code, Gone::Malformed);
         self.ledger.error(now).map_err(|Overdrawn| calm("too many stream errors"))
     }
@@ -426,11 +292,11 @@ impl Connection {
     }
 
     /// No client has opened it: RFC 9113 5.1, idle.
-    fn is_idle(&self, id: u32) -> bool {
+    pub(super) fn is_idle(&self, id: u32) -> bool {
         id == 0 || id % 2 == 0 || id > self.last_stream
     }
 
-    fn charge(&mut self, cost: u32, now: Instant) -> Result<(), Fault> {
+    pub(super) fn charge(&mut self, cost: u32, now: Instant) -> Result<(), Fault> {
         self.ledger.charge(cost, now).map_err(|Overdrawn| calm("too many frames that bring nothing"))
     }
 }
@@ -443,24 +309,6 @@ fn append(body: &mut Vec<u8>, more: &[u8]) {
         body.reserve_exact(more.len() + length / 8);
     }
     body.extend_from_slice(more);
-}
-
-/// The first four bytes of what PRIORITY and HEADERS say of it, behind the padding's length.
-fn depends_on_itself(frame: &Frame<'_>) -> bool {
-    let at = usize::from(frame.kind == Some(Kind::Headers) && frame.has(flag::PADDED));
-    frame.number(at).is_some_and(|on| on & frame::STREAM_MASK == frame.stream)
-}
-
-const fn fault(code: Code, why: &'static str) -> Fault {
-    Fault { code, why }
-}
-
-const fn protocol(why: &'static str) -> Fault {
-    fault(Code::Protocol, why)
-}
-
-const fn calm(why: &'static str) -> Fault {
-    fault(Code::EnhanceYourCalm, why)
 }
 
 const fn compression(_: BadSection) -> Fault {
