@@ -40,11 +40,11 @@ pub fn worst_case_memory(config: &Config) -> WorstCase {
         None => format!("clients: {connections} HTTP/1 connections of {} KiB", REQUEST >> 10),
         Some(streams) => format!(
             "clients: {connections} HTTP/2 connections of {} KiB and {streams} streams of {} KiB",
-            HTTP2_WINDOW >> 10,
+            HTTP2_CONNECTION >> 10,
             REQUEST >> 10
         ),
     };
-    let windows = if streams.is_some() { connections.saturating_mul(HTTP2_WINDOW) } else { 0 };
+    let windows = if streams.is_some() { connections.saturating_mul(HTTP2_CONNECTION) } else { 0 };
     let mut shares =
         vec![MemoryShare { what: clients, bytes: windows.saturating_add(requests.saturating_mul(REQUEST)) }];
     let replay = config.upstreams.iter().filter(|u| u.retry.tries.is_none_or(|tries| tries.get() > 1));
@@ -85,8 +85,8 @@ pub fn worst_case_memory(config: &Config) -> WorstCase {
 /// A request in flight, on HTTP/1 with its connection: heads, relay buffers both ways, what waits to be sent.
 const REQUEST: u64 = 64 << 10;
 
-/// What an HTTP/2 client may send ahead over all its streams.
-const HTTP2_WINDOW: u64 = 128 << 10;
+/// An HTTP/2 connection beside its requests: what it has sent ahead, what waits for it, tables.
+const HTTP2_CONNECTION: u64 = 256 << 10;
 
 /// A connection without a request.
 const IDLE_CONNECTION: u64 = 2 << 10;
@@ -120,7 +120,7 @@ mod tests {
         config.listeners[0].tls = Some(Tls::default());
         config.listeners[0].http.max_streams = 10;
         let tls: Vec<u64> = worst_case_memory(&config).shares.iter().map(|s| s.bytes).collect();
-        assert_eq!(tls[..2], [1000 * ((128 << 10) + 10 * (64 << 10)), 10 * 1000 * (64 << 10)]);
+        assert_eq!(tls[..2], [1000 * ((256 << 10) + 10 * (64 << 10)), 10 * 1000 * (64 << 10)]);
     }
 
     #[test]
