@@ -108,7 +108,7 @@ impl Connection {
     }
 
     fn take_headers(&mut self, frame: Frame<'_>, now: Instant) -> Result<Option<Arrival>, Fault> {
-        if frame.stream % 2 == 0 {
+        if frame.stream.is_multiple_of(2) {
             return Err(protocol("a stream that isn't a client's"));
         }
         let bytes = frame.section().ok_or(protocol("more padding than frame"))?;
@@ -293,7 +293,7 @@ impl Connection {
 
     /// No client has opened it: RFC 9113 5.1, idle.
     pub(super) fn is_idle(&self, id: u32) -> bool {
-        id == 0 || id % 2 == 0 || id > self.last_stream
+        id.is_multiple_of(2) || id > self.last_stream
     }
 
     pub(super) fn charge(&mut self, cost: u32, now: Instant) -> Result<(), Fault> {

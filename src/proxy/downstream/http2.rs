@@ -106,7 +106,8 @@ impl Life<'_> {
                 return Poll::Ready(Ok(()));
             }
             // What wasn't read for that reason can be now.
-            if !(written && was_congested) && !self.is_late(cx)? {
+            let can_read_on = written && was_congested;
+            if !can_read_on && !self.is_late(cx)? {
                 break;
             }
         }
