@@ -272,6 +272,28 @@ fn h2load_finds_every_request_answered() {
     assert!(ran.stdout.contains("500 succeeded, 0 failed, 0 errored"), "{ran:?}");
 }
 
+/// Clients that others wrote, by ALPN and by prior knowledge, with bodies of several windows both ways.
+#[test]
+fn curl_and_nghttp_send_bodies_and_get_them_back() {
+    let origin = Origin::mirror();
+    let (gate, certificate) = Setup::to(&[origin.address()]).route("max_body_size = \"off\"").start_tls();
+    let plain = h2c(&origin).route("max_body_size = \"off\"").start();
+    let directory = tempfile::tempdir().unwrap();
+    let body = directory.path().join("body");
+    let sent = "a line of a body that is longer than a window\n".repeat(20_000);
+    std::fs::write(&body, &sent).unwrap();
+    let port = gate.address().port();
+    let ran = run("curl", |c| {
+        c.args(["-sS", "--http2", "-w", "%{stderr}%{http_version}", "--cacert"]).arg(&certificate.chain);
+        c.args(["--connect-to", &format!("test:443:127.0.0.1:{port}"), "--data-binary"]);
+        c.arg(format!("@{}", body.display())).arg("https://test/")
+    });
+    assert!(ran.stdout == sent && ran.stderr == "2", "{} bytes, {:?}", ran.stdout.len(), ran.stderr);
+    let ran = run("nghttp", |c| c.arg("-d").arg(&body).arg(format!("http://{}/", plain.address())));
+    assert!(ran.stdout == sent, "{} bytes, {:?}", ran.stdout.len(), ran.stderr);
+    assert_eq!(origin.count(), 2);
+}
+
 #[test]
 fn wrong_pseudo_headers_and_fields_are_stream_errors() {
     let (method, scheme, path, authority) =

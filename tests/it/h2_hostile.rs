@@ -2,7 +2,9 @@
 
 use http::Request;
 
-use crate::support::{Answer, Fate, Gate, Latch, Origin, RawH2, Setup, block, error, eventually, flag, frame, kind};
+use crate::support::{
+    Answer, Binary, Fate, Gate, Latch, Origin, RawH2, Setup, block, error, eventually, flag, frame, kind,
+};
 
 fn h2c(origin: &Origin) -> Setup {
     Setup::to(&[origin.address()]).listener("h2c = true")
@@ -200,6 +202,54 @@ fn a_client_that_opens_no_window_is_cut_off() {
     assert_eq!(raw.fate_of(1), Fate::Status(200));
     assert!(matches!(raw.fate_of(1), Fate::Reset(_) | Fate::GoAway(_) | Fate::Closed));
     assert_eq!(gate.logged_reason(), "send_timed_out");
+}
+
+/// What the configuration's check says a connection may take is what it takes: with windows that are full, answers that
+/// wait, and a section that never ends.
+#[test]
+fn a_connection_holds_no_more_memory_than_the_check_says() {
+    const CONNECTIONS: u64 = 40;
+    // 256 KiB for the connection, 64 KiB for each of its two requests.
+    const SAID: u64 = (256 + 2 * 64) << 10;
+    let deaf = Origin::answering(Answer::ok(vec![b'x'; 1 << 20]));
+    let latch = Latch::new();
+    let hold = latch.clone();
+    deaf.answer_heads_with(move |head| {
+        if head.method() == "POST" {
+            hold.wait();
+        }
+        None
+    });
+    let mut setup = h2c(&deaf).listener("http.send_timeout = \"10m\"").route("max_body_size = \"off\"");
+    setup = setup.upstream("retry = { max_replay_size = \"64k\" }");
+    let gate = Binary::start(&setup);
+    let hostile = |_| {
+        let mut raw = RawH2::connect(gate.address());
+        raw.send(kind::SETTINGS, 0, 0, &[0, 4, 0x3f, 0, 0, 0]);
+        raw.send(kind::WINDOW_UPDATE, 0, 0, &(1u32 << 30).to_be_bytes());
+        raw.headers(1, &[(":method", "GET"), (":scheme", "http"), (":authority", "test"), (":path", "/large")], true);
+        raw.headers(3, &[(":method", "POST"), (":scheme", "http"), (":authority", "test"), (":path", "/")], false);
+        raw.send_bytes(&frame(kind::DATA, 0, 3, &[b'x'; 16 << 10]).repeat(4));
+        raw.send_bytes(&frame(kind::PING, 0, 0, &[0; 8]).repeat(500));
+        raw.send(kind::HEADERS, 0, 5, &[0; 16 << 10]);
+        raw.send(kind::CONTINUATION, 0, 5, &[0; 16 << 10]);
+        raw
+    };
+    // Once before, so that what the process has for all of them is there.
+    let first: Vec<_> = (0..5).map(hostile).collect();
+    deaf.wait_for_heads(10);
+    let before = gate.resident();
+    let held: Vec<_> = (0..CONNECTIONS).map(hostile).collect();
+    deaf.wait_for_heads(10 + 2 * CONNECTIONS as usize);
+    let mut after = 0;
+    eventually("nothing more is taken", || {
+        let now = gate.resident();
+        std::mem::replace(&mut after, now) == now
+    });
+    let each = after.saturating_sub(before) / CONNECTIONS;
+    assert!(each <= SAID, "{} KiB a connection", each >> 10);
+    drop((first, held));
+    latch.open();
 }
 
 #[track_caller]

@@ -165,6 +165,13 @@ impl Binary {
         after_name.split_whitespace().skip(11).take(2).map(|t| t.parse::<u64>().unwrap()).sum()
     }
 
+    /// Bytes that it holds in memory, but for files, such as its own code.
+    pub fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process)).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    }
+
     /// Waits for the end, and for all that it said.
     #[track_caller]
     pub fn ended(&mut self) -> Ended {
