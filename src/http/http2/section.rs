@@ -27,7 +27,8 @@ pub(super) fn read_request(
     limits: &HeadLimits,
 ) -> Result<Received, BadSection> {
     // A section that names its lines by their places says five times its bytes and more.
-    let mut section = Section::new(Fields::with_capacity(block.len() * 2 + 512, 16), limits.max_head_bytes);
+    let room = (block.len() * 2 + 512).min(limits.max_head_bytes);
+    let mut section = Section::new(Fields::with_capacity(room, 16), limits.max_head_bytes);
     section.read(decoder, block)?;
     Ok(section.into_request(ended, limits))
 }
