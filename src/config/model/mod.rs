@@ -1,5 +1,6 @@
 //! The checked values. Whoever has a [`Config`] need not check again.
 
+mod acme;
 mod address;
 mod balance;
 mod limit;
@@ -14,6 +15,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use acme::{Acme, Ask, ChallengeKind, Dns, DnsHow, Eab, Issuer, KeyType, SiteAcme, TsigAlgorithm};
 pub use address::{Address, Network};
 pub use balance::{Hash, HashKey, Locality, Policy, SameSite, Secret, Sticky, Subset};
 pub use limit::{Limit, LimitKey, Rate};
