@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Moment;
 use super::failure::{Class, Failure};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -61,34 +62,59 @@ pub fn wait(failure: &Failure, count: u32, chance: f64) -> Duration {
 #[derive(Clone, Debug, Default)]
 pub struct Breaker {
     failures: u32,
-    closed_until: Option<super::Moment>,
+    closed_until: Option<Moment>,
+    /// One tries whether the CA is back.
+    trial: bool,
 }
 
+/// How long the others wait for the one that tries whether a CA is back.
+const TRIAL: Duration = Duration::from_secs(120);
+
 impl Breaker {
-    /// When the CA may be asked again, if that isn't now.
-    pub fn closed_until(&self, now: super::Moment) -> Option<super::Moment> {
-        self.closed_until.filter(|until| *until > now)
+    /// Lets an attempt begin: any while the CA works; one alone, when it may be back.
+    ///
+    /// # Errors
+    /// When to come again.
+    pub fn enter(&mut self, now: Moment) -> Result<(), Moment> {
+        match self.closed_until {
+            Some(until) if until > now => Err(until),
+            Some(_) => {
+                self.closed_until = Some(now + TRIAL);
+                self.trial = true;
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     pub fn succeeded(&mut self) {
         *self = Self::default();
     }
 
-    /// Notes a failure, if it is one of the CA's.
-    pub fn failed(&mut self, failure: &Failure, now: super::Moment, chance: f64) {
-        if failure.class.concerns_the_whole_ca() {
+    /// Notes a failure, if it is one of the CA's. `now` is when the attempt ended.
+    pub fn failed(&mut self, failure: &Failure, now: Moment, chance: f64) {
+        if !failure.class.concerns_the_whole_ca() {
+            // It answered.
+            return self.succeeded();
+        }
+        // Those that began together fail together: that is one failure.
+        if self.closed_until.is_none() || self.trial {
+            self.trial = false;
             self.failures += 1;
             self.closed_until = Some(now + wait(failure, self.failures, chance));
-        } else {
-            // It answered.
-            self.succeeded();
+        }
+    }
+
+    /// The attempt never came to ask.
+    pub fn give_back(&mut self) {
+        if self.failures == 0 {
+            self.closed_until = None;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Moment;
     use super::*;
 
     fn minutes(class: Class, count: u32) -> u64 {
@@ -138,15 +164,30 @@ mod tests {
     }
 
     #[test]
-    fn a_breaker_closes_for_failures_of_the_ca_and_opens_at_its_first_answer() {
+    fn a_breaker_lets_one_try_whether_the_ca_is_back() {
+        let now = Moment::from_seconds(1_000_000);
+        let down = Failure::new(Class::Transport, "");
+        let mut breaker = Breaker::default();
+        for _ in 0..8 {
+            assert_eq!(breaker.enter(now), Ok(()));
+        }
+        for _ in 0..8 {
+            breaker.failed(&down, now, 0.0);
+        }
+        assert_eq!(breaker.enter(now), Err(now + MINUTE), "eight that failed together are one failure");
+        let later = now + MINUTE;
+        assert_eq!(breaker.enter(later), Ok(()), "one may try");
+        assert_eq!(breaker.enter(later), Err(later + TRIAL), "and the others wait for it");
+        breaker.failed(&down, later, 0.0);
+        assert_eq!(breaker.enter(later), Err(later + 2 * MINUTE));
+    }
+
+    #[test]
+    fn a_breaker_opens_at_the_first_answer() {
         let now = Moment::from_seconds(1_000_000);
         let mut breaker = Breaker::default();
-        assert_eq!(breaker.closed_until(now), None);
-        breaker.failed(&Failure::new(Class::Transport, ""), now, 0.0);
         breaker.failed(&Failure::new(Class::Server, ""), now, 0.0);
-        assert_eq!(breaker.closed_until(now), Some(now + Duration::from_secs(120)));
-        assert_eq!(breaker.closed_until(now + Duration::from_secs(120)), None, "one may try");
         breaker.failed(&Failure::new(Class::Validation, ""), now, 0.0);
-        assert_eq!(breaker.closed_until(now), None);
+        assert_eq!(breaker.enter(now), Ok(()));
     }
 }

@@ -72,7 +72,7 @@ const SHORT_LIVED: Duration = Duration::from_secs(10 * 24 * 3600);
 const JITTER: f64 = 0.05;
 /// How often a window may be the reason for a renewal, at most; or a tenth of the lifetime, if that is longer. A stale
 /// window would otherwise make a loop.
-const SUGGESTED_RENEWALS_APART: Duration = Duration::from_secs(3600);
+pub const SUGGESTED_RENEWALS_APART: Duration = Duration::from_secs(3600);
 
 impl Validity {
     pub fn lifetime(self) -> Duration {

@@ -4,11 +4,28 @@
 //! [`crate::tls`], which has the certificates and the answers to challenges. Never handles a request, never ends the
 //! process, and never takes a certificate away that was once valid.
 
+pub mod attempt;
 pub mod backoff;
+pub mod board;
+pub mod bundle;
+pub mod classify;
+pub mod client;
+pub mod clock;
+pub mod context;
 pub mod due;
 pub mod failure;
-mod moment;
+pub mod service;
 pub mod state;
 pub mod store;
+pub mod wanted;
 
+mod account;
+mod ari;
+mod challenge;
+mod dns;
+mod key;
+mod moment;
+mod order;
+
+pub use board::Board;
 pub use moment::Moment;

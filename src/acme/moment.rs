@@ -21,6 +21,14 @@ impl Moment {
         Self(seconds.saturating_mul(1000))
     }
 
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    pub const fn millis(self) -> i64 {
+        self.0
+    }
+
     /// Seconds since 1970, rounded down.
     pub const fn seconds(self) -> i64 {
         self.0.div_euclid(1000)

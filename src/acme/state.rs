@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Moment;
 use super::backoff;
-use super::due::{Due, Suggestion, Validity, Why, due};
+use super::due::{Due, SUGGESTED_RENEWALS_APART, Suggestion, Validity, Why, due};
 use super::failure::{Class, Failure};
 use crate::config::KeyType;
 
@@ -163,6 +163,11 @@ impl State {
             None if validity.is_some() => Phase::Expired,
             None => Phase::Absent,
         }
+    }
+
+    /// Whether a CA's suggestion could change anything.
+    pub fn asks_for_suggestions(&self, validity: Validity) -> bool {
+        self.issuer.is_some() && validity.lifetime() > 2 * SUGGESTED_RENEWALS_APART
     }
 
     /// How often the CA couldn't see that the names are ours, in a row.

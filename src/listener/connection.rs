@@ -8,11 +8,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use tokio::io::{Interest, ReadBuf};
+use tokio::io::{AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
 use super::accept::Terms;
 use super::caps::Permit;
@@ -50,7 +50,7 @@ pub fn serve_connection(
         if destination.is_none() && local.snapshot().announces {
             destination = stream.local_addr().ok();
         }
-        let Some(config) = &terms.tls else {
+        let Some(server) = &terms.tls else {
             let facts = Rc::new(ConnectionFacts { peer, destination, seat, tls: None });
             let prior_knowledge =
                 terms.listener.h2c && Box::pin(speaks_http2(&local, &stream, terms.listener.http.head_timeout)).await;
@@ -60,7 +60,7 @@ pub fn serve_connection(
             };
         };
         let deadline = terms.listener.tls.as_ref().map_or(Duration::from_secs(10), |tls| tls.handshake_timeout);
-        match Box::pin(shake_hands(&local, config, stream, deadline)).await {
+        match Box::pin(shake_hands(&local, server, stream, deadline)).await {
             Shaken::Tls(stream, handshake) => {
                 let http2 = handshake.http2;
                 let facts = Rc::new(ConnectionFacts { peer, destination, seat, tls: Some(handshake) });
@@ -87,7 +87,7 @@ enum Shaken {
 }
 
 /// The handshake, within its deadline. What goes wrong is counted, and told to the client as far as it can understand.
-async fn shake_hands(local: &Rc<Local>, config: &Arc<ServerConfig>, stream: TcpStream, deadline: Duration) -> Shaken {
+async fn shake_hands(local: &Rc<Local>, server: &tls::Server, stream: TcpStream, deadline: Duration) -> Shaken {
     let started = Instant::now();
     let deadline = started + deadline;
     let mut first = [0; 1];
@@ -107,8 +107,15 @@ async fn shake_hands(local: &Rc<Local>, config: &Arc<ServerConfig>, stream: TcpS
         local.metrics.handshake(HandshakeOutcome::Failed, started.elapsed());
         return Shaken::PlainHttp(stream);
     }
-    match timeout_at(deadline, TlsAcceptor::from(Arc::clone(config)).accept(stream)).await {
-        Ok(Ok(stream)) => {
+    let handshake = async {
+        match &server.acme {
+            None => TlsAcceptor::from(Arc::clone(&server.settings)).accept(stream).await.map(Some),
+            Some(store) => Box::pin(shake_hands_or_answer(&server.settings, store, stream)).await,
+        }
+    };
+    match timeout_at(deadline, handshake).await {
+        Ok(Ok(None)) => Shaken::Ended,
+        Ok(Ok(Some(stream))) => {
             let handshake = Handshake::of(stream.get_ref().1);
             local.metrics.handshake(handshake.outcome(), started.elapsed());
             Shaken::Tls(Box::new(stream), handshake)
@@ -122,6 +129,31 @@ async fn shake_hands(local: &Rc<Local>, config: &Arc<ServerConfig>, stream: TcpS
             local.metrics.handshake(HandshakeOutcome::TimedOut, started.elapsed());
             Shaken::Ended
         }
+    }
+}
+
+/// A handshake where a CA may come to look at a challenge (RFC 8737 3). It gets the challenge's certificate only if that
+/// is all it asks for, and nothing after it.
+async fn shake_hands_or_answer(
+    settings: &Arc<ServerConfig>,
+    store: &tls::Store,
+    stream: TcpStream,
+) -> io::Result<Option<TlsStream<TcpStream>>> {
+    let started = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+    let hello = started.client_hello();
+    let is_challenge =
+        hello.alpn().is_some_and(|mut offered| offered.next() == Some(tls::ACME_TLS) && offered.next().is_none());
+    if !is_challenge {
+        return started.into_stream(Arc::clone(settings)).await.map(Some);
+    }
+    let name = hello.server_name().unwrap_or_default().to_ascii_lowercase();
+    match store.challenges().tls_alpn01(&name).await {
+        Some(answer) => {
+            let mut stream = started.into_stream(answer).await?;
+            stream.shutdown().await.map(|()| None)
+        }
+        // Ends with an alert: there is no certificate for that protocol.
+        None => started.into_stream(Arc::clone(settings)).await.map(|_| None),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Only here does a key stand: the reader, the schema and the reference are made from these declarations. What a key
 //! means together with others is `check`'s concern.
 
+mod acme;
 mod limit;
 mod listener;
 mod site;
@@ -10,6 +11,7 @@ mod socket;
 mod tls;
 mod upstream;
 
+pub(crate) use acme::{AcmeFile, CertificateChoice, DnsFile, EabFile, IssuerFile, SiteAcmeFile, UpdateFile};
 pub(crate) use limit::LimitFile;
 pub(crate) use listener::{HttpFile, Https, ListenerFile};
 pub(crate) use site::{CertificateFile, Condition, CustomReplyFile, HeaderRulesFile, ReplyFile, RouteFile, SiteFile};
@@ -70,6 +72,8 @@ table! {
         upstream: Named<UpstreamFile> = {},
         /// Rate limits, by name.
         limit: Named<LimitFile> = {},
+        /// Certificates that Tidegate gets by itself.
+        acme: AcmeFile,
         /// The metrics listener: `true`, or a table.
         metrics: Switch<MetricsFile> = false,
         /// The access log: `false` for none, or a table.

@@ -110,10 +110,8 @@ pub enum TsigAlgorithm {
 /// Where is asked whether a host may have a certificate: `GET URL?domain=HOST`, 200 is yes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// `host:port`.
-    pub authority: String,
-    /// Path and query, to which the host is added.
-    pub path: String,
+    /// http or https.
+    pub url: String,
 }
 
 impl KeyType {

@@ -48,6 +48,8 @@ pub struct Config {
     pub sites: Vec<Site>,
     pub upstreams: Vec<Upstream>,
     pub limits: Vec<Limit>,
+    /// `None` if no site gets its certificate by itself.
+    pub acme: Option<Acme>,
     pub metrics: Option<Metrics>,
     pub access_log: Option<AccessLog>,
     pub log: Log,
