@@ -16,6 +16,7 @@ pub mod route;
 pub mod tls;
 pub mod upstream;
 
+pub mod acme;
 pub mod control;
 
 pub mod access_log;

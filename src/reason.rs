@@ -48,7 +48,11 @@ reasons! {
     Redirected = "redirected", 301;
     /// The route's fixed reply.
     FixedReply = "fixed_reply", 200;
+    /// A CA looked at a challenge, and saw its answer: RFC 8555 8.3.
+    ChallengeAnswered = "acme_challenge", 200;
     NoSite = "no_site", 404;
+    /// A CA's request for a challenge that nobody has ordered, for a site with `certificate = "acme"`.
+    ChallengeUnknown = "acme_challenge_unknown", 404;
     NoRoute = "no_route", 404;
     /// CONNECT, and TRACE: a reverse proxy has no use for them.
     MethodRefused = "method_refused", 405;

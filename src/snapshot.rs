@@ -23,6 +23,8 @@ pub struct Snapshot {
     pub upstreams: Vec<Arc<Upstream>>,
     /// Some upstream's endpoints are told who the client is, and where it had connected to.
     pub announces: bool,
+    /// Whose challenges are answered, if some sites get their certificates by ACME.
+    pub certificates: Option<Arc<tls::Store>>,
     limiters: Vec<Arc<Limiter>>,
     routes: Vec<CompiledRoute>,
     sites: Vec<CompiledSite>,
@@ -74,6 +76,8 @@ pub enum RedirectPart {
 pub struct CompiledSite {
     pub name: Arc<str>,
     pub replies: Vec<CustomReply>,
+    /// Its certificate is got by ACME.
+    pub by_acme: bool,
     /// Sites with equal numbers answer for the same certificates.
     certificate_group: usize,
 }
@@ -111,7 +115,15 @@ impl Snapshot {
         let listeners = config.listeners.iter().map(|listener| compile_listener(listener, &config.sites)).collect();
         let trusted = TrustedProxies::new(&config.trusted_proxies);
         let announces = config.upstreams.iter().any(|upstream| upstream.proxy_protocol.is_some());
-        Ok(Self { config, router, trusted, upstreams, announces, limiters, routes, sites, listeners })
+        let certificates = None;
+        Ok(Self { config, router, trusted, upstreams, announces, certificates, limiters, routes, sites, listeners })
+    }
+
+    /// Has the challenges of CAs answered from this store.
+    #[must_use]
+    pub fn answering_challenges(mut self, certificates: &Arc<tls::Store>) -> Self {
+        self.certificates = self.config.acme.as_ref().map(|_| Arc::clone(certificates));
+        self
     }
 
     /// It serves from now on, in the place of `previous`: endpoints that are no longer there have left.
@@ -171,8 +183,8 @@ impl Snapshot {
     }
 
     fn default_group(&self) -> usize {
-        let default = self.config.sites.iter().position(|site| site.default && !site.certificates.is_empty());
-        let first = || self.config.sites.iter().position(|site| !site.certificates.is_empty());
+        let default = self.config.sites.iter().position(|site| site.default && site.has_certificate());
+        let first = || self.config.sites.iter().position(config::Site::has_certificate);
         default.or_else(first).and_then(|at| self.sites.get(at)).map_or(usize::MAX, |site| site.certificate_group)
     }
 }
@@ -286,10 +298,15 @@ fn compile_target(action: &config::Action, upstreams: &[Arc<Upstream>]) -> Targe
 }
 
 fn compile_site(site: &config::Site, all: &[config::Site]) -> CompiledSite {
-    let group = all.iter().position(|other| other.certificates == site.certificates);
+    // A certificate that is got by ACME is the site's alone.
+    let group = match &site.acme {
+        Some(_) => all.iter().position(|other| other.name == site.name),
+        None => all.iter().position(|other| other.certificates == site.certificates && other.acme.is_none()),
+    };
     CompiledSite {
         name: Arc::clone(&site.name),
         replies: site.replies.clone(),
+        by_acme: site.acme.is_some(),
         certificate_group: group.unwrap_or(usize::MAX),
     }
 }

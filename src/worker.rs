@@ -9,7 +9,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use socket2::Socket;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
@@ -25,6 +24,7 @@ use crate::listener::socket::ListenSocket;
 use crate::metrics::{Metrics, WorkerMetrics};
 use crate::proxy::local::{ListenerSeat, Local};
 use crate::snapshot::Snapshot;
+use crate::tls;
 
 /// How often logs are flushed and idle upstream connections looked at.
 const TICK: Duration = Duration::from_millis(500);
@@ -47,7 +47,7 @@ pub struct Seed {
 pub struct Opening {
     pub address: Address,
     pub socket: Option<Socket>,
-    pub tls: Option<Arc<ServerConfig>>,
+    pub tls: Option<Arc<tls::Server>>,
 }
 
 /// What a worker is told.

@@ -29,6 +29,7 @@ impl Config {
             upstreams: Vec::new(),
             resolver: Resolver::default(),
             limits: Vec::new(),
+            acme: None,
             metrics: None,
             access_log: Some(AccessLog::default()),
             log: Log::default(),
@@ -89,10 +90,16 @@ impl Site {
             hosts: Vec::new(),
             default: true,
             certificates: Vec::new(),
+            acme: None,
             response_headers: Vec::new(),
             replies: Vec::new(),
             routes: Vec::new(),
         }
+    }
+
+    /// Whether it has a certificate of its own, however it gets it.
+    pub fn has_certificate(&self) -> bool {
+        !self.certificates.is_empty() || self.acme.is_some()
     }
 
     /// Serves one host, in lower case; has no routes yet.

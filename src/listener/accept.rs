@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
@@ -18,6 +17,7 @@ use crate::config;
 use crate::http::address::Peer;
 use crate::metrics::ConnectionRefusal;
 use crate::proxy::local::{ListenerSeat, Local};
+use crate::tls;
 
 /// How long accepting pauses when descriptors or memory are exhausted: first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -29,7 +29,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 pub struct Terms {
     pub listener: Arc<config::Listener>,
     /// The handshake's settings, on a TLS listener.
-    pub tls: Option<Arc<ServerConfig>>,
+    pub tls: Option<Arc<tls::Server>>,
     /// Connections begin with a PROXY header of theirs.
     pub announcers: Option<Rc<Announcers>>,
 }

@@ -9,12 +9,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use tokio::io::{Interest, ReadBuf};
+use tokio::io::{AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
 use super::accept::Terms;
 use super::caps::Permit;
@@ -79,9 +79,9 @@ async fn find_http(
             let http2 = terms.listener.h2c && speaks_http2(&local, &stream, terms.listener.http.head_timeout).await;
             (http2, Stream::Tcp(stream), None)
         }
-        Some(config) => {
+        Some(server) => {
             let deadline = terms.listener.tls.as_ref().map_or(Duration::from_secs(10), |tls| tls.handshake_timeout);
-            match shake_hands(&local, config, stream, deadline).await {
+            match shake_hands(&local, server, stream, deadline).await {
                 Shaken::Tls(stream, handshake) => (handshake.http2, Stream::Tls(stream), Some(handshake)),
                 Shaken::PlainHttp(stream) => {
                     let facts = Rc::new(ConnectionFacts { peer, destination, seat, tls: None });
@@ -111,7 +111,7 @@ enum Shaken {
 }
 
 /// The handshake, within its deadline. What goes wrong is counted, and told to the client as far as it can understand.
-async fn shake_hands(local: &Rc<Local>, config: &Arc<ServerConfig>, stream: TcpStream, deadline: Duration) -> Shaken {
+async fn shake_hands(local: &Rc<Local>, server: &tls::Server, stream: TcpStream, deadline: Duration) -> Shaken {
     let started = Instant::now();
     let deadline = started + deadline;
     let mut first = [0; 1];
@@ -131,8 +131,15 @@ async fn shake_hands(local: &Rc<Local>, config: &Arc<ServerConfig>, stream: TcpS
         local.metrics.handshake(HandshakeOutcome::Failed, started.elapsed());
         return Shaken::PlainHttp(stream);
     }
-    match timeout_at(deadline, TlsAcceptor::from(Arc::clone(config)).accept(stream)).await {
-        Ok(Ok(stream)) => {
+    let handshake = async {
+        match &server.acme {
+            None => TlsAcceptor::from(Arc::clone(&server.settings)).accept(stream).await.map(Some),
+            Some(store) => Box::pin(shake_hands_or_answer(&server.settings, store, stream)).await,
+        }
+    };
+    match timeout_at(deadline, handshake).await {
+        Ok(Ok(None)) => Shaken::Ended,
+        Ok(Ok(Some(stream))) => {
             let handshake = Handshake::of(stream.get_ref().1);
             local.metrics.handshake(handshake.outcome(), started.elapsed());
             Shaken::Tls(Box::new(stream), handshake)
@@ -146,6 +153,31 @@ async fn shake_hands(local: &Rc<Local>, config: &Arc<ServerConfig>, stream: TcpS
             local.metrics.handshake(HandshakeOutcome::TimedOut, started.elapsed());
             Shaken::Ended
         }
+    }
+}
+
+/// A handshake where a CA may come to look at a challenge (RFC 8737 3). It gets the challenge's certificate only if that
+/// is all it asks for, and nothing after it.
+async fn shake_hands_or_answer(
+    settings: &Arc<ServerConfig>,
+    store: &tls::Store,
+    stream: TcpStream,
+) -> io::Result<Option<TlsStream<TcpStream>>> {
+    let started = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+    let hello = started.client_hello();
+    let is_challenge =
+        hello.alpn().is_some_and(|mut offered| offered.next() == Some(tls::ACME_TLS) && offered.next().is_none());
+    if !is_challenge {
+        return started.into_stream(Arc::clone(settings)).await.map(Some);
+    }
+    let name = hello.server_name().unwrap_or_default().to_ascii_lowercase();
+    match store.challenges().tls_alpn01(&name).await {
+        Some(answer) => {
+            let mut stream = started.into_stream(answer).await?;
+            stream.shutdown().await.map(|()| None)
+        }
+        // Ends with an alert: there is no certificate for that protocol.
+        None => started.into_stream(Arc::clone(settings)).await.map(|_| None),
     }
 }
 

@@ -4,9 +4,8 @@ use std::net::UdpSocket;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rustls::ServerConfig;
-
 use super::instance::StartError;
+use crate::acme::wanted::Wanted;
 use crate::bind_error::explain_bind_error;
 use crate::config::{self, Address, Config};
 use crate::listener::socket::{Binding, Bound, bind};
@@ -28,7 +27,7 @@ pub(super) fn bind_listener(address: &Address, binding: Binding, count: usize) -
 pub(super) struct Listening {
     configured: Address,
     bound: Bound,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Arc<tls::Server>>,
 }
 
 impl Listening {
@@ -66,8 +65,12 @@ pub(super) fn listen(
     let serve = |listener: &config::Listener| {
         let address = &listener.address;
         let settings = |tls| tls::server_config(tls, Arc::clone(certificates), tickets);
-        let tls = listener.tls.as_ref().map(settings).transpose();
-        let tls = tls.map_err(|error| StartError::Tls { address: address.clone(), error })?;
+        let settings = listener.tls.as_ref().map(settings).transpose();
+        let settings = settings.map_err(|error| StartError::Tls { address: address.clone(), error })?;
+        let tls = settings.map(|settings| {
+            let acme = config.acme.as_ref().map(|_| Arc::clone(certificates));
+            Arc::new(tls::Server { settings, acme })
+        });
         let bound = match kept.iter().find(|held| held.configured == *address) {
             Some(held) => Bound { address: held.bound.clone(), sockets: Vec::new(), file: held.file.clone() },
             None => {
@@ -112,12 +115,15 @@ pub(super) fn live_endpoints(snapshot: &Snapshot) -> Vec<EndpointSample> {
 ///
 /// # Errors
 /// Every fault of every file, a line each.
-pub(super) fn load_certificates(config: &Config) -> Result<Vec<tls::SiteCertificates>, StartError> {
+pub(super) fn load_certificates(config: &Config, store: &tls::Store) -> Result<Vec<tls::SiteCertificates>, StartError> {
     let mut faults = Vec::new();
     let mut sites = Vec::new();
     for site in &config.sites {
         match tls::SiteCertificates::load(site) {
-            Ok(certificates) => sites.push(certificates),
+            Ok(mut certificates) => {
+                certificates.slot = Wanted::of_site(site).map(|wanted| store.slot(&wanted.id));
+                sites.push(certificates);
+            }
             Err(errors) => faults.extend(errors.iter().map(|(_, error)| error.to_string())),
         }
     }

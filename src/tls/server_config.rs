@@ -27,6 +27,15 @@ fn list(errors: &[CertificateError]) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
+/// What a listener's handshakes are made with.
+#[derive(Debug)]
+pub struct Server {
+    pub settings: Arc<ServerConfig>,
+    /// Some sites get their certificates by ACME: a handshake may be a CA's that looks at a challenge. Without, no
+    /// handshake pays for the look.
+    pub acme: Option<Arc<Store>>,
+}
+
 /// The configuration of a listener: its versions and suites, ALPN `h2` and `http/1.1`, certificates from `store`.
 ///
 /// Sessions are resumed by ticket only, so nothing is kept for a client that may never return. No early data: it can

@@ -11,7 +11,7 @@ const ORDER: &[&[&str]] = &[
     &["main"],
     &["cli"],
     &["bench", "server"],
-    &["control", "worker"],
+    &["acme", "control", "worker"],
     &["listener"],
     &["proxy"],
     &["snapshot"],

@@ -6,6 +6,7 @@
 mod support;
 
 mod access_log;
+mod acme;
 mod balancing;
 mod bench_verb;
 mod bodies_and_trailers;

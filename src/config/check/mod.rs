@@ -2,6 +2,7 @@
 //!
 //! Every check goes on after a complaint. The [`Config`] that comes out is whole only if no complaint is an error.
 
+mod acme;
 mod balance;
 mod endpoint;
 mod headers;
@@ -77,7 +78,9 @@ impl Checker<'_> {
         let upstreams = self.upstreams(file);
         let limits = self.limits(&file.limit);
         let listeners = self.listeners(file);
-        let mut sites = self.sites(file, &mut upstream_names, &mut limit_names);
+        let mut offered = self.acme_offered(file);
+        let mut sites = self.sites(file, &mut upstream_names, &mut limit_names, offered.as_mut());
+        let acme = self.acme(file, offered.as_ref());
         tls::guard_subject_headers(&listeners, &mut sites);
         self.trust_in(&file.trusted_proxies);
         if self.complaints.iter().all(|c| c.severity == Severity::Warning) {
@@ -99,6 +102,7 @@ impl Checker<'_> {
             upstreams,
             resolver: self.resolver(&file.resolver),
             limits,
+            acme,
             metrics: file.metrics.0.as_ref().map(|m| Metrics { address: m.address.0 }),
             access_log: file.access_log.0.as_ref().map(|log| self.access_log(log)),
             log: Log { level: *file.log.level, json: *file.log.format == LogFormatName::Json },

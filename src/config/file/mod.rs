@@ -3,6 +3,7 @@
 //! Only here does a key stand: the reader, the schema and the reference are made from these declarations. What a key
 //! means together with others is `check`'s concern.
 
+mod acme;
 mod limit;
 mod listener;
 mod resolver;
@@ -11,6 +12,7 @@ mod socket;
 mod tls;
 mod upstream;
 
+pub(crate) use acme::{AcmeFile, CertificateChoice, DnsFile, EabFile, IssuerFile, SiteAcmeFile, UpdateFile};
 pub(crate) use limit::LimitFile;
 pub(crate) use listener::{HttpFile, Https, ListenerFile};
 pub(crate) use resolver::{EndpointsFile, ResolverFile};
@@ -74,6 +76,8 @@ table! {
         resolver: ResolverFile = {},
         /// Rate limits, by name.
         limit: Named<LimitFile> = {},
+        /// Certificates that Tidegate gets by itself.
+        acme: AcmeFile,
         /// The metrics listener: `true`, or a table.
         metrics: Switch<MetricsFile> = false,
         /// The access log: `false` for none, or a table.

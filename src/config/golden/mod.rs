@@ -35,6 +35,7 @@ golden! {
     sockets_are_what_they_can_be
     sources_of_endpoints_fit_what_they_are_for
     variables_must_be_set
+    certificates_by_acme_need_names_terms_and_a_ca
 }
 
 /// Every case of a file must get its answer.

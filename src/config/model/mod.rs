@@ -1,5 +1,6 @@
 //! The checked values. Whoever has a [`Config`] need not check again.
 
+mod acme;
 mod address;
 mod balance;
 mod discovery;
@@ -15,6 +16,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use acme::{Acme, Ask, ChallengeKind, Dns, DnsHow, Eab, Issuer, KeyType, SiteAcme, TsigAlgorithm};
 pub use address::{Address, Network};
 pub use balance::{Hash, HashKey, Locality, Policy, SameSite, Secret, Sticky, Subset};
 pub use discovery::{EndpointSource, Resolver};
@@ -49,6 +51,8 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     pub resolver: Resolver,
     pub limits: Vec<Limit>,
+    /// `None` if no site gets its certificate by itself.
+    pub acme: Option<Acme>,
     pub metrics: Option<Metrics>,
     pub access_log: Option<AccessLog>,
     pub log: Log,

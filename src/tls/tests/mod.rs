@@ -85,7 +85,7 @@ fn rsa(names: &[&str]) -> LoadedCertificate {
 }
 
 fn site(name: &str, hosts: Vec<HostPattern>, certificates: Vec<LoadedCertificate>) -> SiteCertificates {
-    SiteCertificates { site: name.into(), hosts, default: false, certificates }
+    SiteCertificates { site: name.into(), hosts, default: false, certificates, slot: None }
 }
 
 fn exact(host: &str) -> HostPattern {
