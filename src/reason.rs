@@ -82,6 +82,14 @@ reasons! {
     ConnectFailed = "connect_failed", 502;
     /// The TLS handshake with the endpoint failed: its certificate isn't believed, or the two don't agree.
     UpstreamTlsFailed = "upstream_tls_failed", 502;
+    /// An endpoint that is to speak HTTP/2 doesn't.
+    UpstreamNoHttp2 = "upstream_no_http2", 502;
+    /// An upgrade (WebSocket) for an upstream that is spoken to in HTTP/2.
+    UpstreamNoUpgrade = "upstream_no_upgrade", 502;
+    /// The endpoint refused the HTTP/2 stream, or is leaving: it has done nothing of the request.
+    UpstreamRefused = "upstream_refused", 502;
+    /// The endpoint reset the HTTP/2 stream before a response head.
+    UpstreamReset = "upstream_reset", 502;
     /// The endpoint closed or reset before a response head.
     UpstreamClosed = "upstream_closed", 502;
     /// The response head is not HTTP, or its framing is ambiguous.

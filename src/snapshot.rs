@@ -237,7 +237,11 @@ fn compile_dial(
     let Some(settings) = &config.tls else {
         return Ok(before.filter(|dial| dial.is_plain()).map_or_else(Dial::plain, Arc::clone));
     };
-    let client = tls::client(settings, b"http/1.1", roots)?;
+    let protocol: &[u8] = match config.protocol {
+        config::UpstreamProtocol::Http1 => b"http/1.1",
+        config::UpstreamProtocol::Http2(_) => b"h2",
+    };
+    let client = tls::client(settings, protocol, roots)?;
     let kept = before.filter(|dial| dial.is_tls_of(&client.digest)).map(Arc::clone);
     Ok(kept.unwrap_or_else(|| Dial::tls(client.config, client.digest, settings.server_name.as_deref())))
 }

@@ -110,6 +110,7 @@ impl Worker {
 
     fn tick(&self, now: Instant) {
         self.local.pool.borrow_mut().sweep(now);
+        self.local.sessions.sweep(now);
         if let Some(log) = self.local.log.borrow_mut().as_mut() {
             log.flush();
         }
@@ -170,6 +171,7 @@ impl Worker {
         tokio::task::yield_now().await;
         self.local.drain();
         self.local.pool.borrow_mut().clear();
+        self.local.sessions.drain();
         let empty = async {
             while self.local.open_connections() > 0 {
                 sleep(Duration::from_millis(10)).await;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::model::{
     AccessLog, Action, CertificateFiles, Config, Ejection, Endpoint, HostPattern, HttpLimits, HttpsRedirect, Limit,
     LimitKey, Listener, Log, LogFormat, LogLevel, LogOutput, Metrics, PathMatch, Policy, Rate, Resolver, Retry, Route,
-    Site, TcpOptions, Tls, Upstream, UpstreamHost, UpstreamTimeouts,
+    Site, TcpOptions, Tls, Upstream, UpstreamHost, UpstreamProtocol, UpstreamTimeouts,
 };
 
 impl Config {
@@ -175,6 +175,7 @@ impl Upstream {
             ejection: Ejection::default(),
             retry: Retry::default(),
             timeouts: UpstreamTimeouts::default(),
+            protocol: UpstreamProtocol::Http1,
             tls: None,
             idle_connections: 256,
             splice: false,

@@ -1,6 +1,6 @@
 //! How much memory a configuration may come to use: a rough upper bound, told before it is needed.
 
-use super::model::Config;
+use super::model::{Config, UpstreamProtocol};
 
 /// A part of the worst case.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +63,15 @@ pub fn worst_case_memory(config: &Config) -> WorstCase {
             bytes: idle.saturating_mul(IDLE_CONNECTION),
         });
     }
+    for upstream in &config.upstreams {
+        let UpstreamProtocol::Http2(http2) = upstream.protocol else { continue };
+        // Each endpoint may send as much ahead on each stream; streams belong to requests in flight.
+        let streams = requests.max(http2.max_streams as u64);
+        shares.push(MemoryShare {
+            what: format!("upstream {}: {streams} HTTP/2 streams of {} KiB", upstream.name, HTTP2_STREAM >> 10),
+            bytes: streams.saturating_mul(HTTP2_STREAM),
+        });
+    }
     for limit in &config.limits {
         shares.push(MemoryShare {
             what: format!("limit {}: {} keys of {LIMIT_KEY} B", limit.name, limit.max_keys),
@@ -87,6 +96,9 @@ const REQUEST: u64 = 64 << 10;
 
 /// What an HTTP/2 client may send ahead over all its streams.
 const HTTP2_WINDOW: u64 = 128 << 10;
+
+/// What an endpoint may send ahead on one HTTP/2 stream, and what may wait for it.
+const HTTP2_STREAM: u64 = 128 << 10;
 
 /// A connection without a request.
 const IDLE_CONNECTION: u64 = 2 << 10;

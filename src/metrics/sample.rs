@@ -67,6 +67,10 @@ labels! {
         TlsFailed = "tls_failed",
         /// The endpoint closed or reset before a response head.
         Closed = "closed",
+        /// The endpoint refused the HTTP/2 stream, or is leaving.
+        Refused = "refused",
+        /// The endpoint reset the HTTP/2 stream before a response head.
+        Reset = "reset",
         /// No response head in time.
         TimedOut = "timed_out",
         /// The response head is not HTTP, too large, or ambiguously framed.

@@ -10,6 +10,7 @@ pub mod downstream;
 pub mod exchange;
 pub mod forward;
 pub mod headers;
+pub mod http2;
 pub mod local;
 pub mod record;
 pub mod relay;

@@ -48,6 +48,11 @@ impl Endpoint {
         self.live.id
     }
 
+    /// Whether TLS is spoken to it.
+    pub fn speaks_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// Connections of the same key may stand in for each other.
     pub(super) fn connection_key(&self) -> u64 {
         self.connection_key

@@ -26,7 +26,8 @@ pub use site::{Action, CertificateFiles, CustomReply, HeaderMatch, HeaderRule, H
 pub use socket::{KeepAlive, ProxyProtocol, TcpOptions};
 pub use tls::{CipherSuite, ClientAuth, SuiteOrder, Tls, TlsVersion};
 pub use upstream::{
-    Ejection, Endpoint, Retry, RetryBudget, RetryOn, Upstream, UpstreamHost, UpstreamTimeouts, UpstreamTls,
+    Ejection, Endpoint, Retry, RetryBudget, RetryOn, Upstream, UpstreamHost, UpstreamHttp2, UpstreamProtocol,
+    UpstreamTimeouts, UpstreamTls,
 };
 
 /// A whole checked configuration.

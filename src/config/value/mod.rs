@@ -29,7 +29,9 @@ pub(crate) use address::{
     EndpointAddress, HostHeader, IpListenAddress, ListenAddress, Network, ServerNameText, SourceAddress,
 };
 pub(crate) use balance::{CookieName, Factor, InstanceName, MIN_SECRET, SecretText};
-pub(crate) use choice::{LogFormatName, PolicyName, Preference, ProxyVersion, RetryCause, SecurityHeaders};
+pub(crate) use choice::{
+    LogFormatName, PolicyName, Preference, ProtocolName, ProxyVersion, RetryCause, SecurityHeaders,
+};
 pub(crate) use ciphers::Ciphers;
 pub(crate) use dns::{ServerAddress, ServiceName};
 pub(crate) use duration::{Delay, Timeout};
