@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -134,17 +135,22 @@ pub async fn attempt<E: Exchange>(
 
 /// Counts the handshake, if there was to be one.
 pub(super) fn note_handshake(cx: &RequestContext, endpoint: EndpointId, opened: &Result<Opened, ConnectError>) {
-    let (outcome, took) = match opened {
-        Ok(Opened { handshake: None, .. }) => return,
+    if let Some((outcome, took)) = handshake_outcome(opened) {
+        cx.local.metrics.upstream_handshake(endpoint, outcome, took);
+    }
+}
+
+/// How the handshake ended and what it took; `None` if there was to be none.
+pub fn handshake_outcome(opened: &Result<Opened, ConnectError>) -> Option<(UpstreamHandshake, Option<Duration>)> {
+    match opened {
         Ok(Opened { handshake: Some(handshake), .. }) if handshake.resumed => {
-            (UpstreamHandshake::Resumed, Some(handshake.took))
+            Some((UpstreamHandshake::Resumed, Some(handshake.took)))
         }
-        Ok(Opened { handshake: Some(handshake), .. }) => (UpstreamHandshake::Full, Some(handshake.took)),
-        Err(ConnectError::HandshakeFailed(_)) => (UpstreamHandshake::Failed, None),
-        Err(ConnectError::HandshakeTimedOut) => (UpstreamHandshake::TimedOut, None),
-        Err(_) => return,
-    };
-    cx.local.metrics.upstream_handshake(endpoint, outcome, took);
+        Ok(Opened { handshake: Some(handshake), .. }) => Some((UpstreamHandshake::Full, Some(handshake.took))),
+        Err(ConnectError::HandshakeFailed(_)) => Some((UpstreamHandshake::Failed, None)),
+        Err(ConnectError::HandshakeTimedOut) => Some((UpstreamHandshake::TimedOut, None)),
+        Ok(Opened { handshake: None, .. }) | Err(_) => None,
+    }
 }
 
 /// Waiting for the final head while the request is still being sent.

@@ -5,6 +5,7 @@
 
 mod client;
 mod client_auth;
+pub mod client_hello;
 mod handshake;
 mod inspect;
 mod load;
@@ -24,7 +25,7 @@ pub use handshake::{Handshake, failure};
 pub use inspect::CertificateWarning;
 pub use load::{CertificateError, LoadedCertificate, load};
 pub use self_signed::{SelfSigned, self_signed};
-pub use server_config::{TlsError, server_config};
+pub use server_config::{TlsError, server_config, tcp_server_config};
 pub use site::SiteCertificates;
 pub use store::Store;
 pub use tickets::{TicketKey, Tickets, ticket_key};

@@ -13,6 +13,7 @@ const ORDER: &[&[&str]] = &[
     &["bench", "server"],
     &["control", "worker"],
     &["listener"],
+    &["tcp"],
     &["proxy"],
     &["snapshot"],
     &["filter", "route", "upstream", "tls"],
