@@ -13,6 +13,7 @@ pub mod http;
 pub mod listener;
 pub mod proxy;
 pub mod route;
+pub mod tcp;
 pub mod tls;
 pub mod upstream;
 

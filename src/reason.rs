@@ -65,6 +65,14 @@ reasons! {
     ExpectationFailed = "expectation_failed", 417;
     /// The host belongs to another certificate than the connection's: RFC 9110 15.5.20.
     Misdirected = "misdirected", 421;
+    /// A TCP connection asks for a name that no route has, and there is no upstream for the rest.
+    UnknownServerName = "unknown_server_name", 421;
+    /// A TCP connection doesn't begin with a ClientHello where one has to be read.
+    NotTls = "not_tls", 400;
+    /// A ClientHello that has to be read didn't come in time.
+    HelloTimedOut = "hello_timed_out", 408;
+    /// A TCP connection was silent both ways for too long.
+    IdleTimedOut = "idle_timed_out", 408;
     /// A rate limit; its own status may be configured.
     Limited = "limited", 429;
     HeadTooLarge = "head_too_large", 431;

@@ -5,13 +5,14 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::{self, Config, CustomReply, HttpLimits};
 use crate::filter::client::TrustedProxies;
 use crate::filter::headers::HeaderRules;
 use crate::filter::limit::Limiter;
-use crate::metrics::{LimitId, Metrics, RouteId};
-use crate::route::{RouteIndex, Router, SiteIndex};
+use crate::metrics::{LimitId, Metrics, RouteId, TcpId};
+use crate::route::{Names, RouteIndex, Router, SiteIndex};
 use crate::tls::{self, ClientError, SystemRoots};
 use crate::upstream::{Dial, Upstream};
 
@@ -29,6 +30,34 @@ pub struct Snapshot {
     routes: Vec<CompiledRoute>,
     sites: Vec<CompiledSite>,
     listeners: Vec<CompiledListener>,
+    tcp: Vec<Arc<CompiledTcp>>,
+}
+
+/// A listener that passes TCP connections on.
+pub struct CompiledTcp {
+    /// The client's name has to be read from its ClientHello.
+    pub reads_hello: bool,
+    pub hello_timeout: Duration,
+    pub idle_timeout: Duration,
+    names: Names,
+    /// By the place of their names.
+    targets: Vec<TcpTarget>,
+    default: Option<TcpTarget>,
+}
+
+/// Where connections go.
+#[derive(Clone)]
+pub struct TcpTarget {
+    pub upstream: Arc<Upstream>,
+    pub metric: TcpId,
+}
+
+impl CompiledTcp {
+    /// Where a client goes that asks for this name.
+    pub fn find(&self, name: Option<&str>) -> Option<&TcpTarget> {
+        let named = name.and_then(|name| self.names.find(name)).and_then(|at| self.targets.get(at));
+        named.or(self.default.as_ref())
+    }
 }
 
 /// A route as a request reads it: a cache line's half, since with many routes each request meets another.
@@ -113,10 +142,23 @@ impl Snapshot {
         let routes = routes.collect();
         let sites = config.sites.iter().map(|site| compile_site(site, &config.sites)).collect();
         let listeners = config.listeners.iter().map(|listener| compile_listener(listener, &config.sites)).collect();
+        let tcp = config.tcp.iter().map(|tcp| Arc::new(compile_tcp(tcp, &upstreams, metrics))).collect();
         let trusted = TrustedProxies::new(&config.trusted_proxies);
         let announces = config.upstreams.iter().any(|upstream| upstream.proxy_protocol.is_some());
         let certificates = None;
-        Ok(Self { config, router, trusted, upstreams, announces, certificates, limiters, routes, sites, listeners })
+        Ok(Self {
+            config,
+            router,
+            trusted,
+            upstreams,
+            announces,
+            certificates,
+            limiters,
+            routes,
+            sites,
+            listeners,
+            tcp,
+        })
     }
 
     /// Has the challenges of CAs answered from this store.
@@ -148,6 +190,10 @@ impl Snapshot {
 
     pub fn listener(&self, index: usize) -> Option<&CompiledListener> {
         self.listeners.get(index)
+    }
+
+    pub fn tcp(&self, index: usize) -> Option<&Arc<CompiledTcp>> {
+        self.tcp.get(index)
     }
 
     pub fn http_limits(&self, listener: usize) -> &HttpLimits {
@@ -298,6 +344,23 @@ fn compile_target(action: &config::Action, upstreams: &[Arc<Upstream>]) -> Targe
         config::Action::Reply { status, content_type, body } => {
             Target::Reply { status: *status, content_type: content_type.clone(), body: Arc::clone(body) }
         }
+    }
+}
+
+fn compile_tcp(tcp: &config::TcpListener, upstreams: &[Arc<Upstream>], metrics: &Metrics) -> CompiledTcp {
+    let target = |index: usize| {
+        let upstream = Arc::clone(upstreams.get(index)?);
+        Some(TcpTarget { metric: metrics.tcp(upstream.name()), upstream })
+    };
+    let found = tcp.routes.iter().filter_map(|route| Some((target(route.upstream)?, &*route.hosts)));
+    let (targets, hosts): (_, Vec<_>) = found.unzip();
+    CompiledTcp {
+        reads_hello: tcp.tls.is_none() && !tcp.routes.is_empty(),
+        hello_timeout: tcp.hello_timeout,
+        idle_timeout: tcp.idle_timeout,
+        names: Names::new(hosts.into_iter()),
+        targets,
+        default: tcp.upstream.and_then(target),
     }
 }
 

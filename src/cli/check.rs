@@ -24,11 +24,21 @@ fn summarize(config: &Config) -> String {
         };
         line("listener", format!("{} ({kind})", listener.address));
     }
+    for tcp in &config.tcp {
+        let kind = match (&tcp.tls, tcp.routes.is_empty()) {
+            (Some(_), _) => "TCP, TLS ends here",
+            (None, false) => "TCP, TLS passed on by name",
+            (None, true) => "TCP",
+        };
+        line("listener", format!("{} ({kind})", tcp.address));
+    }
     let routes: usize = config.sites.iter().map(|site| site.routes.len()).sum();
     line("sites", format!("{} with {}", config.sites.len(), count(routes, "route")));
     for (index, upstream) in config.upstreams.iter().enumerate() {
         let forwards = |action: &Action| matches!(action, Action::Forward { upstream } if *upstream == index);
-        let used = config.sites.iter().flat_map(|site| &site.routes).filter(|route| forwards(&route.action)).count();
+        let http = config.sites.iter().flat_map(|site| &site.routes).filter(|route| forwards(&route.action)).count();
+        let names = config.tcp.iter().flat_map(|tcp| &tcp.routes).filter(|route| route.upstream == index).count();
+        let used = http + names + config.tcp.iter().filter(|tcp| tcp.upstream == Some(index)).count();
         let endpoints = count(upstream.endpoints.len(), "endpoint");
         let how = match (upstream.protocol, &upstream.tls) {
             (UpstreamProtocol::Http1, None) => "",

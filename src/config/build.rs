@@ -25,6 +25,7 @@ impl Config {
             trusted_proxies: Vec::new(),
             ticket_keys: Vec::new(),
             listeners: Vec::new(),
+            tcp: Vec::new(),
             sites: Vec::new(),
             upstreams: Vec::new(),
             resolver: Resolver::default(),

@@ -118,6 +118,7 @@ fn every_default_in_the_schema_can_be_read() {
     }
     read!(ConfigFile ListenerFile ProxyProtocolFile KeepAliveFile HttpFile TlsFile SiteFile RouteFile ReplyFile CustomReplyFile HeaderRulesFile);
     read!(AcmeFile IssuerFile DnsFile SiteAcmeFile);
+    read!(TcpFile TcpRouteFile);
     read!(ResolverFile EndpointsFile UpstreamFile EndpointFile HashFile StickyFile RetryFile TimeoutsFile LimitFile);
     let only_missing = reader.complaints.iter().all(|c| c.title.ends_with("is missing"));
     assert!(only_missing, "{:?}", reader.complaints);

@@ -78,7 +78,7 @@ pub fn worst_case_memory(config: &Config) -> WorstCase {
             bytes: (limit.max_keys as u64).saturating_mul(LIMIT_KEY),
         });
     }
-    if config.upstreams.iter().any(|upstream| upstream.splice) {
+    if config.upstreams.iter().any(|upstream| upstream.splice) || config.tcp.iter().any(|tcp| tcp.tls.is_none()) {
         shares.push(MemoryShare {
             what: format!("splice: {workers} times {SPLICE_PIPES} pipes of {} KiB", SPLICE_PIPE >> 10),
             bytes: workers * SPLICE_PIPES * SPLICE_PIPE,

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
-use super::accept::Terms;
+use super::accept::{Service, Terms};
 use super::caps::Permit;
 use crate::http::address::Peer;
 use crate::http::stream::Stream;
@@ -26,6 +26,7 @@ use crate::proxy::downstream::http1::{refuse_http1, serve_http1};
 use crate::proxy::downstream::http2::{is_preface, serve_http2};
 use crate::proxy::local::{ListenerSeat, Local, Open};
 use crate::reason::Reason;
+use crate::tcp::{TcpFacts, serve_tcp};
 use crate::tls::{self, Handshake};
 
 /// What a connection gives back at its end: it is counted, and has a place under the caps.
@@ -41,9 +42,10 @@ pub fn start_connection(
     peer: Peer,
     held: Held,
 ) {
-    if terms.tls.is_some() || terms.listener.h2c || terms.announcers.is_some() {
+    let plain_http1 = matches!(&terms.service, Service::Http(listener) if !listener.h2c);
+    if !plain_http1 || terms.tls.is_some() || terms.announcers.is_some() {
         // Boxed: a task's cell is moved, and a large one twice.
-        spawn_local(Box::pin(find_http(local, seat, terms, stream, peer, held)));
+        spawn_local(Box::pin(find_out(local, seat, terms, stream, peer, held)));
     } else {
         let destination = destination_of(&local, &stream);
         let facts = Rc::new(ConnectionFacts { peer, destination, seat, tls: None });
@@ -56,8 +58,8 @@ fn destination_of(local: &Local, stream: &TcpStream) -> Option<SocketAddr> {
     if local.snapshot().announces { stream.local_addr().ok() } else { None }
 }
 
-/// Takes what is announced of the client, makes the handshake, finds out which HTTP is spoken, and hands the connection on.
-async fn find_http(
+/// Takes what is announced of the client, makes the handshake, finds out what is spoken, and hands the connection on.
+async fn find_out(
     local: Rc<Local>,
     seat: Rc<ListenerSeat>,
     terms: Terms,
@@ -65,6 +67,7 @@ async fn find_http(
     mut peer: Peer,
     mut held: Held,
 ) {
+    let started = Instant::now();
     let mut destination = None;
     if let Some(announcers) = &terms.announcers {
         let Some(said) = announcers.read(&local, &mut stream, peer).await else { return };
@@ -74,22 +77,23 @@ async fn find_http(
         }
     }
     destination = destination.or_else(|| destination_of(&local, &stream));
+    let Service::Http(listener) = &terms.service else {
+        let accepted = Accepted { peer, destination, started };
+        return pass_on(local, seat, &terms, accepted, stream, held).await;
+    };
     let (http2, stream, tls) = match &terms.tls {
         None => {
-            let http2 = terms.listener.h2c && speaks_http2(&local, &stream, terms.listener.http.head_timeout).await;
+            let http2 = listener.h2c && speaks_http2(&local, &stream, listener.http.head_timeout).await;
             (http2, Stream::Tcp(stream), None)
         }
-        Some(server) => {
-            let deadline = terms.listener.tls.as_ref().map_or(Duration::from_secs(10), |tls| tls.handshake_timeout);
-            match shake_hands(&local, server, stream, deadline).await {
-                Shaken::Tls(stream, handshake) => (handshake.http2, Stream::Tls(stream), Some(handshake)),
-                Shaken::PlainHttp(stream) => {
-                    let facts = Rc::new(ConnectionFacts { peer, destination, seat, tls: None });
-                    return refuse_http1(local, facts, Stream::Tcp(stream), Reason::WrongProtocol).await;
-                }
-                Shaken::Ended => return,
+        Some(server) => match shake_hands(&local, server, stream, terms.handshake_timeout).await {
+            Shaken::Tls(stream, handshake) => (handshake.http2, Stream::Tls(stream), Some(handshake)),
+            Shaken::PlainHttp(stream) => {
+                let facts = Rc::new(ConnectionFacts { peer, destination, seat, tls: None });
+                return refuse_http1(local, facts, Stream::Tcp(stream), Reason::WrongProtocol).await;
             }
-        }
+            Shaken::Ended => return,
+        },
     };
     let facts = Rc::new(ConnectionFacts { peer, destination, seat, tls });
     if http2 {
@@ -100,6 +104,40 @@ async fn find_http(
     } else {
         spawn_local(serve_http1(local, facts, stream, held));
     }
+}
+
+/// What is known of a connection once its client is.
+struct Accepted {
+    peer: Peer,
+    destination: Option<SocketAddr>,
+    started: Instant,
+}
+
+/// Serves a connection of a listener that passes them on, after its handshake if TLS ends here.
+async fn pass_on(
+    local: Rc<Local>,
+    seat: Rc<ListenerSeat>,
+    terms: &Terms,
+    accepted: Accepted,
+    stream: TcpStream,
+    held: Held,
+) {
+    let snapshot = local.snapshot();
+    let Some(listener) = seat.index.get().and_then(|index| snapshot.tcp(index)).map(Arc::clone) else { return };
+    drop(snapshot);
+    let (stream, tls) = match &terms.tls {
+        None => (Stream::Tcp(stream), None),
+        Some(config) => match shake_hands(&local, config, stream, terms.handshake_timeout).await {
+            Shaken::Tls(stream, handshake) => (Stream::Tls(stream), Some(handshake)),
+            // Counted as a failed handshake.
+            Shaken::PlainHttp(_) | Shaken::Ended => return,
+        },
+    };
+    let Accepted { peer, destination, started } = accepted;
+    spawn_local(async move {
+        let _held = held;
+        Box::pin(serve_tcp(local, listener, TcpFacts { peer, destination, started, tls }, stream)).await;
+    });
 }
 
 /// What came of a handshake.

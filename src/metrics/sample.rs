@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::label::RouteId;
+use super::label::{RouteId, TcpId};
 use crate::http::head::Method;
 use crate::reason::Reason;
 
@@ -21,6 +21,18 @@ pub struct RequestSample {
     /// Bytes of the request's head and body.
     pub bytes_in: u64,
     /// Bytes of the response's head and body.
+    pub bytes_out: u64,
+}
+
+/// A TCP connection that is over.
+#[derive(Clone, Copy, Debug)]
+pub struct TcpSample {
+    pub upstream: TcpId,
+    /// Why it ended; `None`: both sides had ended.
+    pub reason: Option<Reason>,
+    /// From accept to the end.
+    pub duration: Duration,
+    pub bytes_in: u64,
     pub bytes_out: u64,
 }
 

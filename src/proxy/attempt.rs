@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -164,14 +165,22 @@ pub(super) fn note_handshake(
     endpoint: EndpointId,
     result: Result<Option<Handshake>, &ConnectError>,
 ) {
-    let (outcome, took) = match result {
-        Ok(Some(handshake)) if handshake.resumed => (UpstreamHandshake::Resumed, Some(handshake.took)),
-        Ok(Some(handshake)) => (UpstreamHandshake::Full, Some(handshake.took)),
-        Err(ConnectError::HandshakeFailed(_) | ConnectError::NoHttp2) => (UpstreamHandshake::Failed, None),
-        Err(ConnectError::HandshakeTimedOut) => (UpstreamHandshake::TimedOut, None),
-        Ok(None) | Err(_) => return,
-    };
-    cx.local.metrics.upstream_handshake(endpoint, outcome, took);
+    if let Some((outcome, took)) = handshake_outcome(result) {
+        cx.local.metrics.upstream_handshake(endpoint, outcome, took);
+    }
+}
+
+/// How the handshake ended and what it took; `None` if there was to be none.
+pub fn handshake_outcome(
+    result: Result<Option<Handshake>, &ConnectError>,
+) -> Option<(UpstreamHandshake, Option<Duration>)> {
+    match result {
+        Ok(Some(handshake)) if handshake.resumed => Some((UpstreamHandshake::Resumed, Some(handshake.took))),
+        Ok(Some(handshake)) => Some((UpstreamHandshake::Full, Some(handshake.took))),
+        Err(ConnectError::HandshakeFailed(_) | ConnectError::NoHttp2) => Some((UpstreamHandshake::Failed, None)),
+        Err(ConnectError::HandshakeTimedOut) => Some((UpstreamHandshake::TimedOut, None)),
+        Ok(None) | Err(_) => None,
+    }
 }
 
 /// Waiting for the final head while the request is still being sent.

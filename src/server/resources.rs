@@ -4,10 +4,12 @@ use std::net::UdpSocket;
 use std::sync::Arc;
 use std::time::Instant;
 
+use rustls::ServerConfig;
+
 use super::instance::StartError;
 use crate::acme::wanted::Wanted;
 use crate::bind_error::explain_bind_error;
-use crate::config::{self, Address, Config};
+use crate::config::{Address, Config};
 use crate::listener::socket::{Binding, Bound, bind};
 use crate::listener::unix::SocketFile;
 use crate::metrics::EndpointSample;
@@ -51,7 +53,7 @@ pub(super) struct Held {
     file: Option<Arc<SocketFile>>,
 }
 
-/// Binds what isn't among the `kept` addresses yet, and makes each listener's TLS settings.
+/// For HTTP, then for TCP, in the configuration's order. Binds what isn't among the `kept` addresses yet, and makes each listener's TLS settings.
 ///
 /// # Errors
 /// The first listener that can't be served.
@@ -62,25 +64,29 @@ pub(super) fn listen(
     certificates: &Arc<tls::Store>,
     tickets: &Arc<tls::Tickets>,
 ) -> Result<Vec<Listening>, StartError> {
-    let serve = |listener: &config::Listener| {
-        let address = &listener.address;
-        let settings = |tls| tls::server_config(tls, Arc::clone(certificates), tickets);
-        let settings = listener.tls.as_ref().map(settings).transpose();
-        let settings = settings.map_err(|error| StartError::Tls { address: address.clone(), error })?;
+    let serve = |address: &Address, binding: Binding, tls: Option<Result<Arc<ServerConfig>, tls::TlsError>>| {
+        let settings = tls.transpose().map_err(|error| StartError::Tls { address: address.clone(), error })?;
         let tls = settings.map(|settings| {
             let acme = config.acme.as_ref().map(|_| Arc::clone(certificates));
             Arc::new(tls::Server { settings, acme })
         });
         let bound = match kept.iter().find(|held| held.configured == *address) {
             Some(held) => Bound { address: held.bound.clone(), sockets: Vec::new(), file: held.file.clone() },
-            None => {
-                let binding = Binding { backlog: listener.backlog, mode: listener.mode, tcp: listener.tcp };
-                bind_listener(address, binding, workers)?
-            }
+            None => bind_listener(address, binding, workers)?,
         };
         Ok(Listening { configured: address.clone(), bound, tls })
     };
-    config.listeners.iter().map(serve).collect()
+    let http = config.listeners.iter().map(|listener| {
+        let settings = |tls| tls::server_config(tls, Arc::clone(certificates), tickets);
+        let binding = Binding { backlog: listener.backlog, mode: listener.mode, tcp: listener.tcp };
+        serve(&listener.address, binding, listener.tls.as_ref().map(settings))
+    });
+    let tcp = config.tcp.iter().map(|listener| {
+        let settings = |tls| tls::tcp_server_config(tls, Arc::clone(certificates), tickets);
+        let binding = Binding { backlog: listener.backlog, mode: listener.mode, tcp: listener.tcp };
+        serve(&listener.address, binding, listener.tls.as_ref().map(settings))
+    });
+    http.chain(tcp).collect()
 }
 
 /// Source addresses that can't be had now. They may come later, with a failover, so that this is no error.

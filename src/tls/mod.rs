@@ -6,6 +6,7 @@
 mod challenge;
 mod client;
 mod client_auth;
+pub mod client_hello;
 mod handshake;
 mod inspect;
 mod load;
@@ -27,7 +28,7 @@ pub use handshake::{Handshake, failure};
 pub use inspect::CertificateWarning;
 pub use load::{CertificateError, LoadedCertificate, load, load_bundle};
 pub use self_signed::{SelfSigned, self_signed};
-pub use server_config::{Server, TlsError, server_config};
+pub use server_config::{Server, TlsError, server_config, tcp_server_config};
 pub use site::SiteCertificates;
 pub use slot::Slot;
 pub use store::Store;

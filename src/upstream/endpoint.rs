@@ -67,6 +67,11 @@ impl Endpoint {
         &self.name
     }
 
+    /// The name of its upstream.
+    pub fn upstream(&self) -> &str {
+        &self.upstream
+    }
+
     /// The address as written: `backend-1:8052`.
     pub fn configured(&self) -> &str {
         &self.configured

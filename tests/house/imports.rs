@@ -13,6 +13,7 @@ const ORDER: &[&[&str]] = &[
     &["bench", "server"],
     &["acme", "control", "worker"],
     &["listener"],
+    &["tcp"],
     &["proxy"],
     &["snapshot"],
     &["filter", "route", "upstream", "tls"],

@@ -12,10 +12,12 @@ mod resolver;
 mod route;
 mod site;
 mod socket;
+mod tcp;
 mod tls;
 mod upstream;
 mod upstream_tls;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 #[cfg(test)]
@@ -77,7 +79,9 @@ impl Checker<'_> {
         let mut limit_names = Names::new("limit", &file.limit, self);
         let upstreams = self.upstreams(file);
         let limits = self.limits(&file.limit);
-        let listeners = self.listeners(file);
+        let mut bound = BTreeMap::new();
+        let listeners = self.listeners(file, &mut bound);
+        let tcp = self.tcp(file, &mut bound, &mut upstream_names, &upstreams);
         let mut offered = self.acme_offered(file);
         let mut sites = self.sites(file, &mut upstream_names, &mut limit_names, offered.as_mut());
         let acme = self.acme(file, offered.as_ref());
@@ -98,6 +102,7 @@ impl Checker<'_> {
             trusted_proxies: file.trusted_proxies.items.iter().map(|n| n.0).collect(),
             ticket_keys: self.ticket_keys(file),
             listeners,
+            tcp,
             sites,
             upstreams,
             resolver: self.resolver(&file.resolver),

@@ -27,11 +27,12 @@ impl Checker<'_> {
         mut acme: Option<&mut Offered>,
     ) -> Vec<Site> {
         let mut claims = Claims::default();
+        let serves_http = !file.listener.items.is_empty() || file.tcp.items.is_empty();
         let outside = listener::strongest_bundle(file);
         let mut sites = Vec::with_capacity(file.site.items.len());
         for site in &file.site.items {
             self.claim(site, site.place, &mut claims);
-            let (mut checked, by_acme) = self.site(site, site.place, outside, upstreams, limits);
+            let (mut checked, by_acme) = self.site(site, serves_http, outside, upstreams, limits);
             checked.acme = self.site_acme(file, site, &checked, acme.as_deref_mut(), by_acme);
             sites.push(checked);
         }
@@ -45,8 +46,8 @@ impl Checker<'_> {
 
     fn site(
         &mut self,
-        file: &SiteFile,
-        place: Place,
+        file: &At<SiteFile>,
+        serves_http: bool,
         outside: SecurityHeaders,
         upstreams: &mut Names,
         limits: &mut Names,
@@ -55,8 +56,9 @@ impl Checker<'_> {
         let bundle = file.security_headers.as_ref().map(|b| b.value);
         let mut response_headers = headers::security_rules(bundle, outside);
         response_headers.extend(headers::rules(&file.response_headers));
-        if file.route.items.is_empty() && file.route.complete {
-            self.warn("this site has no route", place, "it answers 404 to everything")
+        // Without a listener for HTTP, sites are there for their certificates.
+        if serves_http && file.route.items.is_empty() && file.route.complete {
+            self.warn("this site has no route", file.place, "it answers 404 to everything")
                 .help("add a `[[site.route]]` with `path` and `upstream`");
         }
         let (certificates, written, by_acme) = self.certificates(file);

@@ -9,6 +9,7 @@ mod listener;
 mod resolver;
 mod site;
 mod socket;
+mod tcp;
 mod tls;
 mod upstream;
 
@@ -18,6 +19,9 @@ pub(crate) use listener::{HttpFile, Https, ListenerFile};
 pub(crate) use resolver::{EndpointsFile, ResolverFile};
 pub(crate) use site::{CertificateFile, Condition, CustomReplyFile, HeaderRulesFile, ReplyFile, RouteFile, SiteFile};
 pub(crate) use socket::{KeepAliveFile, ProxyProtocolFile};
+pub(crate) use tcp::TcpFile;
+#[cfg(test)]
+pub(crate) use tcp::TcpRouteFile;
 pub(crate) use tls::{ClientAuthFile, TlsFile};
 #[cfg(test)]
 pub(crate) use upstream::HashFile;
@@ -40,7 +44,7 @@ table! {
     /// ```
     pub(crate) struct ConfigFile {
         /// More files to read: paths relative to this file, whose last part may hold `*` and `?` (then in the order of
-        /// their names). They may add listeners, sites, upstreams and limits, and include others.
+        /// their names). They may add listeners, `[[tcp]]`, sites, upstreams and limits, and include others.
         include: Many<Pattern> = [],
         /// Threads that serve requests. `"auto"` is one a usable core: CPU affinity and the container's quota count.
         workers: Workers = "auto",
@@ -68,6 +72,8 @@ table! {
         instance: InstanceName,
         /// Addresses to listen on.
         listener: Many<ListenerFile> = [],
+        /// Addresses whose connections are passed on as they are.
+        tcp: Many<TcpFile> = [],
         /// Hosts and their routes.
         site: Many<SiteFile> = [],
         /// Groups of endpoints, by name.
@@ -89,7 +95,7 @@ table! {
 
 impl ConfigFile {
     /// The keys that an included file may have.
-    pub(crate) const INCLUDED_KEYS: &[&str] = &["include", "listener", "site", "upstream", "limit"];
+    pub(crate) const INCLUDED_KEYS: &[&str] = &["include", "listener", "tcp", "site", "upstream", "limit"];
 }
 
 table! {

@@ -8,6 +8,7 @@ mod limit;
 mod listener;
 mod site;
 mod socket;
+mod tcp;
 mod tls;
 mod upstream;
 
@@ -24,6 +25,7 @@ pub use limit::{Limit, LimitKey, Rate};
 pub use listener::{HttpLimits, HttpsRedirect, Listener};
 pub use site::{Action, CertificateFiles, CustomReply, HeaderMatch, HeaderRule, HostPattern, PathMatch, Route, Site};
 pub use socket::{KeepAlive, ProxyProtocol, TcpOptions};
+pub use tcp::{TcpListener, TcpRoute};
 pub use tls::{CipherSuite, ClientAuth, SuiteOrder, Tls, TlsVersion};
 pub use upstream::{
     Ejection, Endpoint, Retry, RetryBudget, RetryOn, Upstream, UpstreamHost, UpstreamHttp2, UpstreamProtocol,
@@ -48,6 +50,7 @@ pub struct Config {
     /// Files with the keys of session tickets: the first encrypts, all decrypt. Empty: keys of this process's own.
     pub ticket_keys: Vec<PathBuf>,
     pub listeners: Vec<Listener>,
+    pub tcp: Vec<TcpListener>,
     pub sites: Vec<Site>,
     pub upstreams: Vec<Upstream>,
     pub resolver: Resolver,

@@ -2,6 +2,7 @@
 
 mod choice;
 mod client_auth;
+mod client_hello;
 mod loading;
 mod session;
 

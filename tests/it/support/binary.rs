@@ -141,7 +141,7 @@ impl Binary {
     }
 
     #[track_caller]
-    fn listening_on(&self, ip: Ipv4Addr) -> SocketAddr {
+    pub fn listening_on(&self, ip: Ipv4Addr) -> SocketAddr {
         let port = eventually("the program listens", || listening_port(self.process, ip));
         (ip, port).into()
     }

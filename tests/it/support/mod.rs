@@ -20,6 +20,7 @@ mod message;
 mod nginx;
 mod origin;
 mod peer;
+mod tcp;
 mod tls_front;
 mod tool;
 mod wire;
@@ -41,6 +42,7 @@ pub use message::{Broken, Framing, Message, Response};
 pub use nginx::Nginx;
 pub use origin::{Blackhole, Origin, refusing_address};
 pub use peer::{Peer, Proxy, Recipe, on_each, same_on_both};
+pub use tcp::{TcpServer, dial, hear, hear_all, reset};
 pub use tls_front::{Terms, TlsFront, backend_certificate};
 pub use tool::{Ran, run, run_with_input};
 
