@@ -81,3 +81,4 @@ needs-build:
 
 needs-test:
 	@scripts/install-needs build test
+	@CARGO_TARGET_DIR=$(TARGET_DIR) scripts/newer-pebble

@@ -13,9 +13,11 @@ pub mod http;
 pub mod listener;
 pub mod proxy;
 pub mod route;
+pub mod tcp;
 pub mod tls;
 pub mod upstream;
 
+pub mod acme;
 pub mod control;
 
 pub mod access_log;

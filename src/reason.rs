@@ -48,7 +48,11 @@ reasons! {
     Redirected = "redirected", 301;
     /// The route's fixed reply.
     FixedReply = "fixed_reply", 200;
+    /// A CA looked at a challenge, and saw its answer: RFC 8555 8.3.
+    ChallengeAnswered = "acme_challenge", 200;
     NoSite = "no_site", 404;
+    /// A CA's request for a challenge that nobody has ordered, for a site with `certificate = "acme"`.
+    ChallengeUnknown = "acme_challenge_unknown", 404;
     NoRoute = "no_route", 404;
     /// CONNECT, and TRACE: a reverse proxy has no use for them.
     MethodRefused = "method_refused", 405;
@@ -61,6 +65,14 @@ reasons! {
     ExpectationFailed = "expectation_failed", 417;
     /// The host belongs to another certificate than the connection's: RFC 9110 15.5.20.
     Misdirected = "misdirected", 421;
+    /// A TCP connection asks for a name that no route has, and there is no upstream for the rest.
+    UnknownServerName = "unknown_server_name", 421;
+    /// A TCP connection doesn't begin with a ClientHello where one has to be read.
+    NotTls = "not_tls", 400;
+    /// A ClientHello that has to be read didn't come in time.
+    HelloTimedOut = "hello_timed_out", 408;
+    /// A TCP connection was silent both ways for too long.
+    IdleTimedOut = "idle_timed_out", 408;
     /// A rate limit; its own status may be configured.
     Limited = "limited", 429;
     HeadTooLarge = "head_too_large", 431;
@@ -80,6 +92,14 @@ reasons! {
     ConnectFailed = "connect_failed", 502;
     /// The TLS handshake with the endpoint failed: its certificate isn't believed, or the two don't agree.
     UpstreamTlsFailed = "upstream_tls_failed", 502;
+    /// An endpoint that is to speak HTTP/2 doesn't.
+    UpstreamNoHttp2 = "upstream_no_http2", 502;
+    /// An upgrade (WebSocket) for an upstream that is spoken to in HTTP/2.
+    UpstreamNoUpgrade = "upstream_no_upgrade", 502;
+    /// The endpoint refused the HTTP/2 stream, or is leaving: it has done nothing of the request.
+    UpstreamRefused = "upstream_refused", 502;
+    /// The endpoint reset the HTTP/2 stream before a response head.
+    UpstreamReset = "upstream_reset", 502;
     /// The endpoint closed or reset before a response head.
     UpstreamClosed = "upstream_closed", 502;
     /// The response head is not HTTP, or its framing is ambiguous.

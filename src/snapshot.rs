@@ -5,13 +5,14 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::{self, Config, CustomReply, HttpLimits};
 use crate::filter::client::TrustedProxies;
 use crate::filter::headers::HeaderRules;
 use crate::filter::limit::Limiter;
-use crate::metrics::{LimitId, Metrics, RouteId};
-use crate::route::{RouteIndex, Router, SiteIndex};
+use crate::metrics::{LimitId, Metrics, RouteId, TcpId};
+use crate::route::{Names, RouteIndex, Router, SiteIndex};
 use crate::tls::{self, ClientError, SystemRoots};
 use crate::upstream::{Dial, Upstream};
 
@@ -23,10 +24,40 @@ pub struct Snapshot {
     pub upstreams: Vec<Arc<Upstream>>,
     /// Some upstream's endpoints are told who the client is, and where it had connected to.
     pub announces: bool,
+    /// Whose challenges are answered, if some sites get their certificates by ACME.
+    pub certificates: Option<Arc<tls::Store>>,
     limiters: Vec<Arc<Limiter>>,
     routes: Vec<CompiledRoute>,
     sites: Vec<CompiledSite>,
     listeners: Vec<CompiledListener>,
+    tcp: Vec<Arc<CompiledTcp>>,
+}
+
+/// A listener that passes TCP connections on.
+pub struct CompiledTcp {
+    /// The client's name has to be read from its ClientHello.
+    pub reads_hello: bool,
+    pub hello_timeout: Duration,
+    pub idle_timeout: Duration,
+    names: Names,
+    /// By the place of their names.
+    targets: Vec<TcpTarget>,
+    default: Option<TcpTarget>,
+}
+
+/// Where connections go.
+#[derive(Clone)]
+pub struct TcpTarget {
+    pub upstream: Arc<Upstream>,
+    pub metric: TcpId,
+}
+
+impl CompiledTcp {
+    /// Where a client goes that asks for this name.
+    pub fn find(&self, name: Option<&str>) -> Option<&TcpTarget> {
+        let named = name.and_then(|name| self.names.find(name)).and_then(|at| self.targets.get(at));
+        named.or(self.default.as_ref())
+    }
 }
 
 /// A route as a request reads it: a cache line's half, since with many routes each request meets another.
@@ -74,6 +105,8 @@ pub enum RedirectPart {
 pub struct CompiledSite {
     pub name: Arc<str>,
     pub replies: Vec<CustomReply>,
+    /// Its certificate is got by ACME.
+    pub by_acme: bool,
     /// Sites with equal numbers answer for the same certificates.
     certificate_group: usize,
 }
@@ -109,9 +142,30 @@ impl Snapshot {
         let routes = routes.collect();
         let sites = config.sites.iter().map(|site| compile_site(site, &config.sites)).collect();
         let listeners = config.listeners.iter().map(|listener| compile_listener(listener, &config.sites)).collect();
+        let tcp = config.tcp.iter().map(|tcp| Arc::new(compile_tcp(tcp, &upstreams, metrics))).collect();
         let trusted = TrustedProxies::new(&config.trusted_proxies);
         let announces = config.upstreams.iter().any(|upstream| upstream.proxy_protocol.is_some());
-        Ok(Self { config, router, trusted, upstreams, announces, limiters, routes, sites, listeners })
+        let certificates = None;
+        Ok(Self {
+            config,
+            router,
+            trusted,
+            upstreams,
+            announces,
+            certificates,
+            limiters,
+            routes,
+            sites,
+            listeners,
+            tcp,
+        })
+    }
+
+    /// Has the challenges of CAs answered from this store.
+    #[must_use]
+    pub fn answering_challenges(mut self, certificates: &Arc<tls::Store>) -> Self {
+        self.certificates = self.config.acme.as_ref().map(|_| Arc::clone(certificates));
+        self
     }
 
     /// It serves from now on, in the place of `previous`: endpoints that are no longer there have left.
@@ -136,6 +190,10 @@ impl Snapshot {
 
     pub fn listener(&self, index: usize) -> Option<&CompiledListener> {
         self.listeners.get(index)
+    }
+
+    pub fn tcp(&self, index: usize) -> Option<&Arc<CompiledTcp>> {
+        self.tcp.get(index)
     }
 
     pub fn http_limits(&self, listener: usize) -> &HttpLimits {
@@ -171,8 +229,8 @@ impl Snapshot {
     }
 
     fn default_group(&self) -> usize {
-        let default = self.config.sites.iter().position(|site| site.default && !site.certificates.is_empty());
-        let first = || self.config.sites.iter().position(|site| !site.certificates.is_empty());
+        let default = self.config.sites.iter().position(|site| site.default && site.has_certificate());
+        let first = || self.config.sites.iter().position(config::Site::has_certificate);
         default.or_else(first).and_then(|at| self.sites.get(at)).map_or(usize::MAX, |site| site.certificate_group)
     }
 }
@@ -225,7 +283,11 @@ fn compile_dial(
     let Some(settings) = &config.tls else {
         return Ok(before.filter(|dial| dial.is_plain()).map_or_else(Dial::plain, Arc::clone));
     };
-    let client = tls::client(settings, b"http/1.1", roots)?;
+    let protocol: &[u8] = match config.protocol {
+        config::UpstreamProtocol::Http1 => b"http/1.1",
+        config::UpstreamProtocol::Http2(_) => b"h2",
+    };
+    let client = tls::client(settings, protocol, roots)?;
     let kept = before.filter(|dial| dial.is_tls_of(&client.digest)).map(Arc::clone);
     Ok(kept.unwrap_or_else(|| Dial::tls(client.config, client.digest, settings.server_name.as_deref())))
 }
@@ -285,11 +347,33 @@ fn compile_target(action: &config::Action, upstreams: &[Arc<Upstream>]) -> Targe
     }
 }
 
+fn compile_tcp(tcp: &config::TcpListener, upstreams: &[Arc<Upstream>], metrics: &Metrics) -> CompiledTcp {
+    let target = |index: usize| {
+        let upstream = Arc::clone(upstreams.get(index)?);
+        Some(TcpTarget { metric: metrics.tcp(upstream.name()), upstream })
+    };
+    let found = tcp.routes.iter().filter_map(|route| Some((target(route.upstream)?, &*route.hosts)));
+    let (targets, hosts): (_, Vec<_>) = found.unzip();
+    CompiledTcp {
+        reads_hello: tcp.tls.is_none() && !tcp.routes.is_empty(),
+        hello_timeout: tcp.hello_timeout,
+        idle_timeout: tcp.idle_timeout,
+        names: Names::new(hosts.into_iter()),
+        targets,
+        default: tcp.upstream.and_then(target),
+    }
+}
+
 fn compile_site(site: &config::Site, all: &[config::Site]) -> CompiledSite {
-    let group = all.iter().position(|other| other.certificates == site.certificates);
+    // A certificate that is got by ACME is the site's alone.
+    let group = match &site.acme {
+        Some(_) => all.iter().position(|other| other.name == site.name),
+        None => all.iter().position(|other| other.certificates == site.certificates && other.acme.is_none()),
+    };
     CompiledSite {
         name: Arc::clone(&site.name),
         replies: site.replies.clone(),
+        by_acme: site.acme.is_some(),
         certificate_group: group.unwrap_or(usize::MAX),
     }
 }

@@ -9,7 +9,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use socket2::Socket;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
@@ -19,12 +18,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use crate::access_log::LogBuffer;
 use crate::config::Address;
 use crate::listener::accept::{Acceptor, Terms};
-use crate::listener::announced::Announcers;
 use crate::listener::caps::Caps;
 use crate::listener::socket::ListenSocket;
 use crate::metrics::{Metrics, WorkerMetrics};
 use crate::proxy::local::{ListenerSeat, Local};
 use crate::snapshot::Snapshot;
+use crate::tls;
 
 /// How often logs are flushed and idle upstream connections looked at.
 const TICK: Duration = Duration::from_millis(500);
@@ -47,7 +46,7 @@ pub struct Seed {
 pub struct Opening {
     pub address: Address,
     pub socket: Option<Socket>,
-    pub tls: Option<Arc<ServerConfig>>,
+    pub tls: Option<Arc<tls::Server>>,
 }
 
 /// What a worker is told.
@@ -110,29 +109,28 @@ impl Worker {
 
     fn tick(&self, now: Instant) {
         self.local.pool.borrow_mut().sweep(now);
+        self.local.sessions.sweep(now);
         if let Some(log) = self.local.log.borrow_mut().as_mut() {
             log.flush();
         }
     }
 
-    /// Serves exactly `openings`. A kept address keeps its socket and its connections; their seat learns its new place.
+    /// Serves exactly `openings`: those for HTTP, then those for TCP. A kept address keeps its socket and its connections;
+    /// their seat learns its new place.
     fn open(&mut self, snapshot: &Snapshot, openings: Vec<Opening>) {
         let mut before = std::mem::take(&mut self.listeners);
         for (index, opening) in openings.into_iter().enumerate() {
-            let Some(listener) = snapshot.config.listeners.get(index) else { continue };
-            let announcers = listener.proxy_protocol.as_ref().map(|config| Rc::new(Announcers::new(config)));
-            let terms = Terms { listener: Arc::new(listener.clone()), tls: opening.tls, announcers };
+            let Some((index, backlog, terms)) = terms(snapshot, index, opening.tls) else { continue };
             let served = match (before.remove(&opening.address), opening.socket) {
                 (Some(served), _) => {
-                    let before = served.acceptor.terms.replace(terms);
-                    let tcp = Some(&listener.tcp).filter(|tcp| **tcp != before.listener.tcp);
-                    if let Err(error) = served.socket.change(listener.backlog, tcp) {
+                    let tcp = Some(terms.tcp).filter(|tcp| *tcp != served.acceptor.terms.borrow().tcp);
+                    if let Err(error) = served.socket.change(backlog, tcp.as_ref()) {
                         tracing::warn!(%error, address = %opening.address, "the listening socket stays as it was");
                     }
-                    served
+                    self.keep(&opening.address, served, terms)
                 }
-                (None, Some(socket)) => match self.start(&opening.address, socket, terms) {
-                    Ok(served) => served,
+                (None, Some(socket)) => match ListenSocket::new(&opening.address, socket) {
+                    Ok(socket) => self.start(&opening.address, Rc::new(socket), terms),
                     Err(error) => {
                         tracing::error!(%error, address = %opening.address, "a worker can't serve this listener");
                         continue;
@@ -149,8 +147,18 @@ impl Worker {
         }
     }
 
-    fn start(&self, address: &Address, socket: Socket, terms: Terms) -> io::Result<Served> {
-        let socket = Rc::new(ListenSocket::new(address, socket)?);
+    /// Goes on with a listener. One that serves something else now has nothing in common with what it was but the socket.
+    fn keep(&self, address: &Address, served: Served, terms: Terms) -> Served {
+        if served.acceptor.terms.borrow().is_like(&terms) {
+            served.acceptor.terms.replace(terms);
+            return served;
+        }
+        served.task.abort();
+        served.acceptor.seat.index.set(None);
+        self.start(address, served.socket, terms)
+    }
+
+    fn start(&self, address: &Address, socket: Rc<ListenSocket>, terms: Terms) -> Served {
         let metric = self.labels.listener(&address.to_string());
         let acceptor = Rc::new(Acceptor {
             local: Rc::clone(&self.local),
@@ -159,7 +167,7 @@ impl Worker {
             terms: RefCell::new(terms),
         });
         let task = tokio::task::spawn_local(Rc::clone(&acceptor).run(Rc::clone(&socket)));
-        Ok(Served { acceptor, socket, task })
+        Served { acceptor, socket, task }
     }
 
     async fn drain(&mut self, limit: Duration, commands: &mut mpsc::UnboundedReceiver<Command>) {
@@ -170,6 +178,7 @@ impl Worker {
         tokio::task::yield_now().await;
         self.local.drain();
         self.local.pool.borrow_mut().clear();
+        self.local.sessions.drain();
         let empty = async {
             while self.local.open_connections() > 0 {
                 sleep(Duration::from_millis(10)).await;
@@ -184,6 +193,17 @@ impl Worker {
             tracing::warn!(connections = self.local.open_connections(), "connections are cut");
         }
     }
+}
+
+/// The place of an opening among its like, its backlog, and what it serves.
+fn terms(snapshot: &Snapshot, index: usize, tls: Option<Arc<tls::Server>>) -> Option<(usize, u32, Terms)> {
+    let config = &snapshot.config;
+    if let Some(listener) = config.listeners.get(index) {
+        return Some((index, listener.backlog, Terms::http(listener, tls)));
+    }
+    let index = index - config.listeners.len();
+    let listener = config.tcp.get(index)?;
+    Some((index, listener.backlog, Terms::tcp(listener, tls)))
 }
 
 fn close(served: &Served) {

@@ -25,7 +25,7 @@ fn line(bencher: Bencher<'_, '_>, form: &str) {
         peer: Peer::Ip(peer),
         method: b"GET",
         target: b"/service/42/items?page=2",
-        version: Version::Http11,
+        version: Some(Version::Http11),
         host: b"example.com",
         status: 200,
         bytes_sent: 128,

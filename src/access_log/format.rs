@@ -50,7 +50,7 @@ fn combined(record: &Record<'_>, stamp: &mut Stamp, out: &mut Vec<u8>) {
         out.push(b' ');
         text::nginx(record.target, out);
         out.push(b' ');
-        out.extend_from_slice(record.version.as_str().as_bytes());
+        out.extend_from_slice(record.version.map_or("", |version| version.as_str()).as_bytes());
     }
     out.extend_from_slice(b"\" ");
     text::number(record.status.into(), out);

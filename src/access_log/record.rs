@@ -20,7 +20,8 @@ pub struct Record<'a> {
     pub method: &'a [u8],
     /// Raw path and query; with an empty method, the request line as far as it came.
     pub target: &'a [u8],
-    pub version: Version,
+    /// `None`: no HTTP.
+    pub version: Option<Version>,
     /// As received, with its port; empty without one.
     pub host: &'a [u8],
     /// What the client got, or 499.
@@ -143,7 +144,7 @@ impl<'a> Record<'a> {
             Field::Method => self.method.into(),
             Field::Host => self.host.into(),
             Field::Target => self.target.into(),
-            Field::Version => self.version.as_str().as_bytes().into(),
+            Field::Version => self.version.map(|version| version.as_str().as_bytes()).into(),
             Field::Status => Value::Number(self.status.into()),
             Field::BytesSent => Value::Number(self.bytes_sent),
             Field::BytesReceived => Value::Number(self.bytes_received),

@@ -22,7 +22,7 @@ fn record() -> Record<'static> {
         peer: Peer::Ip("10.0.0.1:4711".parse().unwrap()),
         method: b"GET",
         target: b"/a?b=c",
-        version: Version::Http11,
+        version: Some(Version::Http11),
         host: b"example.com",
         status: 200,
         bytes_sent: 128,

@@ -2,7 +2,7 @@
 
 use super::config_path::ConfigPath;
 use super::{FAILED, text};
-use crate::config::{self, Action, Config, EndpointSource};
+use crate::config::{self, Action, Config, EndpointSource, UpstreamProtocol};
 
 /// Prints `ok` with a summary, or every error of the file and of what it names.
 pub(super) fn check(config: &ConfigPath) -> u8 {
@@ -24,14 +24,29 @@ fn summarize(config: &Config) -> String {
         };
         line("listener", format!("{} ({kind})", listener.address));
     }
+    for tcp in &config.tcp {
+        let kind = match (&tcp.tls, tcp.routes.is_empty()) {
+            (Some(_), _) => "TCP, TLS ends here",
+            (None, false) => "TCP, TLS passed on by name",
+            (None, true) => "TCP",
+        };
+        line("listener", format!("{} ({kind})", tcp.address));
+    }
     let routes: usize = config.sites.iter().map(|site| site.routes.len()).sum();
     line("sites", format!("{} with {}", config.sites.len(), count(routes, "route")));
     for (index, upstream) in config.upstreams.iter().enumerate() {
         let forwards = |action: &Action| matches!(action, Action::Forward { upstream } if *upstream == index);
-        let used = config.sites.iter().flat_map(|site| &site.routes).filter(|route| forwards(&route.action)).count();
+        let http = config.sites.iter().flat_map(|site| &site.routes).filter(|route| forwards(&route.action)).count();
+        let names = config.tcp.iter().flat_map(|tcp| &tcp.routes).filter(|route| route.upstream == index).count();
+        let used = http + names + config.tcp.iter().filter(|tcp| tcp.upstream == Some(index)).count();
         let endpoints = count(upstream.endpoints.len(), "endpoint");
-        let tls = if upstream.tls.is_some() { " over TLS" } else { "" };
-        line("upstream", format!("{}: {endpoints}{tls}, used by {}", upstream.name, count(used, "route")));
+        let how = match (upstream.protocol, &upstream.tls) {
+            (UpstreamProtocol::Http1, None) => "",
+            (UpstreamProtocol::Http1, Some(_)) => " over TLS",
+            (UpstreamProtocol::Http2(_), None) => " in HTTP/2",
+            (UpstreamProtocol::Http2(_), Some(_)) => " in HTTP/2 over TLS",
+        };
+        line("upstream", format!("{}: {endpoints}{how}, used by {}", upstream.name, count(used, "route")));
         for source in upstream.sources() {
             line("", format!("and what {source} gives: {}", prospect(&source, upstream.max_endpoints)));
         }

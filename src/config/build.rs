@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::model::{
     AccessLog, Action, CertificateFiles, Config, Ejection, Endpoint, HostPattern, HttpLimits, HttpsRedirect, Limit,
     LimitKey, Listener, Log, LogFormat, LogLevel, LogOutput, Metrics, PathMatch, Policy, Rate, Resolver, Retry, Route,
-    Site, TcpOptions, Tls, Upstream, UpstreamHost, UpstreamTimeouts,
+    Site, TcpOptions, Tls, Upstream, UpstreamHost, UpstreamProtocol, UpstreamTimeouts,
 };
 
 impl Config {
@@ -25,10 +25,12 @@ impl Config {
             trusted_proxies: Vec::new(),
             ticket_keys: Vec::new(),
             listeners: Vec::new(),
+            tcp: Vec::new(),
             sites: Vec::new(),
             upstreams: Vec::new(),
             resolver: Resolver::default(),
             limits: Vec::new(),
+            acme: None,
             metrics: None,
             access_log: Some(AccessLog::default()),
             log: Log::default(),
@@ -89,10 +91,16 @@ impl Site {
             hosts: Vec::new(),
             default: true,
             certificates: Vec::new(),
+            acme: None,
             response_headers: Vec::new(),
             replies: Vec::new(),
             routes: Vec::new(),
         }
+    }
+
+    /// Whether it has a certificate of its own, however it gets it.
+    pub fn has_certificate(&self) -> bool {
+        !self.certificates.is_empty() || self.acme.is_some()
     }
 
     /// Serves one host, in lower case; has no routes yet.
@@ -168,6 +176,7 @@ impl Upstream {
             ejection: Ejection::default(),
             retry: Retry::default(),
             timeouts: UpstreamTimeouts::default(),
+            protocol: UpstreamProtocol::Http1,
             tls: None,
             idle_connections: 256,
             splice: false,

@@ -109,7 +109,9 @@ impl Place {
 impl Diagnostics {
     /// Sorts by place; what has none comes first. Secrets in the texts are made unreadable.
     pub fn new(mut sources: Vec<Source>, mut list: Vec<Diagnostic>) -> Self {
-        sources.iter_mut().for_each(|source| hide_secrets(&mut source.text));
+        for source in &mut sources {
+            SECRET_KEYS.iter().for_each(|key| hide_secrets(&mut source.text, key));
+        }
         list.sort_by_key(|d| d.mark.as_ref().map(|m| m.place));
         list.dedup();
         Self { sources: Arc::new(sources), list }
@@ -278,13 +280,16 @@ pub(crate) fn nearest<'k>(wrong: &str, known: impl IntoIterator<Item = &'k str>)
     (likeness >= 0.8).then_some(name)
 }
 
-/// Puts `*` in the place of every value of a key `secret`, byte for byte, so that places stay where they are. Also where
+/// The keys whose values are secret.
+const SECRET_KEYS: &[&str] = &["secret", "hmac_key"];
+
+/// Puts `*` in the place of every value of a key, byte for byte, so that places stay where they are. Also where
 /// the text isn't TOML: what isn't written rightly is still secret. The name of a variable is none.
-fn hide_secrets(text: &mut String) {
+fn hide_secrets(text: &mut String, key: &str) {
     let mut shown = 0;
-    while let Some(found) = text[shown..].find("secret") {
+    while let Some(found) = text[shown..].find(key) {
         let start = shown + found;
-        shown = start + "secret".len();
+        shown = start + key.len();
         let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
         if text[..start].ends_with(is_part) {
             continue;
@@ -394,9 +399,11 @@ mod tests {
             ("secret = \"${SECRET}\"", "secret = \"${SECRET}\""),
             ("secret_file = \"a\" # the secret is", "secret_file = \"a\" # the secret is"),
             ("secret =", "secret ="),
+            ("{ hmac_key = \"hunter2\" }", "{ hmac_key = \"*******\" }"),
+            ("hmac_key_file = \"a\"", "hmac_key_file = \"a\""),
         ] {
             let mut text = written.to_owned();
-            hide_secrets(&mut text);
+            SECRET_KEYS.iter().for_each(|key| hide_secrets(&mut text, key));
             assert_eq!(text, drawn);
             assert_eq!(text.len(), written.len());
         }

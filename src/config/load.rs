@@ -130,6 +130,8 @@ impl<'a> Loading<'a> {
             for included in self.include(&pattern, path, depth) {
                 file.listener.value.items.extend(included.listener.value.items);
                 file.listener.value.complete &= included.listener.value.complete;
+                file.tcp.value.items.extend(included.tcp.value.items);
+                file.tcp.value.complete &= included.tcp.value.complete;
                 file.site.value.items.extend(included.site.value.items);
                 file.site.value.complete &= included.site.value.complete;
                 file.upstream.value.0.extend(included.upstream.value.0);

@@ -1,6 +1,6 @@
 //! How much memory a configuration may come to use: a rough upper bound, told before it is needed.
 
-use super::model::Config;
+use super::model::{Config, UpstreamProtocol};
 
 /// A part of the worst case.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,13 +63,22 @@ pub fn worst_case_memory(config: &Config) -> WorstCase {
             bytes: idle.saturating_mul(IDLE_CONNECTION),
         });
     }
+    for upstream in &config.upstreams {
+        let UpstreamProtocol::Http2(http2) = upstream.protocol else { continue };
+        // Each endpoint may send as much ahead on each stream; streams belong to requests in flight.
+        let streams = requests.max(http2.max_streams as u64);
+        shares.push(MemoryShare {
+            what: format!("upstream {}: {streams} HTTP/2 streams of {} KiB", upstream.name, HTTP2_STREAM >> 10),
+            bytes: streams.saturating_mul(HTTP2_STREAM),
+        });
+    }
     for limit in &config.limits {
         shares.push(MemoryShare {
             what: format!("limit {}: {} keys of {LIMIT_KEY} B", limit.name, limit.max_keys),
             bytes: (limit.max_keys as u64).saturating_mul(LIMIT_KEY),
         });
     }
-    if config.upstreams.iter().any(|upstream| upstream.splice) {
+    if config.upstreams.iter().any(|upstream| upstream.splice) || config.tcp.iter().any(|tcp| tcp.tls.is_none()) {
         shares.push(MemoryShare {
             what: format!("splice: {workers} times {SPLICE_PIPES} pipes of {} KiB", SPLICE_PIPE >> 10),
             bytes: workers * SPLICE_PIPES * SPLICE_PIPE,
@@ -87,6 +96,9 @@ const REQUEST: u64 = 64 << 10;
 
 /// An HTTP/2 connection beside its requests: what it has sent ahead, what waits for it, tables.
 const HTTP2_CONNECTION: u64 = 256 << 10;
+
+/// What an endpoint may send ahead on one HTTP/2 stream, and what may wait for it.
+const HTTP2_STREAM: u64 = 128 << 10;
 
 /// A connection without a request.
 const IDLE_CONNECTION: u64 = 2 << 10;

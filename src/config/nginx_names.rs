@@ -20,6 +20,8 @@ pub(crate) const NAMES: &[(&str, &str)] = &[
     ("client_max_body_size", "max_body_size"),
     ("error_log", "log.level"),
     ("error_page", "reply"),
+    ("grpc_pass", "upstream"),
+    ("grpc_pass", "protocol"),
     ("http2", "tls.http2"),
     ("ip_hash", "policy"),
     ("keepalive", "idle_connections"),

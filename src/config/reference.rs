@@ -103,7 +103,8 @@ fn table_in(property: &Json, schema: &Json) -> Option<(String, &'static str, &'s
         return Some((name, "[", ".NAME"));
     }
     let choices = property.get("anyOf")?.as_array()?;
-    let name = choices.iter().find_map(table)?;
+    let nested = choices.iter().filter_map(|c| c["anyOf"].as_array()).flatten();
+    let name = choices.iter().chain(nested).find_map(table)?;
     let is_list = choices.iter().any(|c| c["type"] == "array");
     Some((name, if is_list { "[[" } else { "[" }, ""))
 }

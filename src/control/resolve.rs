@@ -148,6 +148,7 @@ mod tests {
                 ejection: config::Ejection { max_fails: 1, fail_timeout: Duration::from_secs(10), min_available: 0.5 },
                 retry: config::Retry { on, tries: None, timeout: None, budget: None, max_replay_bytes: 0 },
                 timeouts: config::UpstreamTimeouts::default(),
+                protocol: config::UpstreamProtocol::Http1,
                 tls: None,
                 idle_connections: 0,
                 splice: false,

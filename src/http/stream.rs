@@ -86,6 +86,15 @@ impl Stream {
         }
     }
 
+    /// Says `close_notify` behind what is sealed, to leave with the next write. [`Stream::poll_shutdown`] won't say it again.
+    pub fn seal_end(&mut self) {
+        match self {
+            Stream::Tcp(_) => {}
+            Stream::Tls(tls) => tls.get_mut().1.send_close_notify(),
+            Stream::ClientTls(tls) => tls.get_mut().1.send_close_notify(),
+        }
+    }
+
     /// Sends what TLS has encrypted but not yet written.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
@@ -14,10 +13,11 @@ use super::announced::Announcers;
 use super::caps::{Caps, Full};
 use super::connection::start_connection;
 use super::socket::ListenSocket;
-use crate::config;
+use crate::config::{self, TcpOptions};
 use crate::http::address::Peer;
 use crate::metrics::ConnectionRefusal;
 use crate::proxy::local::{ListenerSeat, Local};
+use crate::tls;
 
 /// How long accepting pauses when descriptors or memory are exhausted: first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -27,11 +27,56 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// What a listener's connections are served with; replaced by a reload.
 #[derive(Clone)]
 pub struct Terms {
-    pub listener: Arc<config::Listener>,
+    pub service: Service,
+    /// From accept to the end of the handshake.
+    pub handshake_timeout: Duration,
+    /// Of accepted sockets.
+    pub tcp: TcpOptions,
     /// The handshake's settings, on a TLS listener.
-    pub tls: Option<Arc<ServerConfig>>,
+    pub tls: Option<Arc<tls::Server>>,
     /// Connections begin with a PROXY header of theirs.
     pub announcers: Option<Rc<Announcers>>,
+}
+
+/// What is done with connections.
+#[derive(Clone)]
+pub enum Service {
+    Http(Arc<config::Listener>),
+    /// Passed on as they are.
+    Tcp,
+}
+
+impl Terms {
+    pub fn http(listener: &config::Listener, tls: Option<Arc<tls::Server>>) -> Self {
+        Self {
+            service: Service::Http(Arc::new(listener.clone())),
+            ..Self::of(listener.tls.as_ref(), listener.tcp, listener.proxy_protocol.as_ref(), tls)
+        }
+    }
+
+    pub fn tcp(listener: &config::TcpListener, tls: Option<Arc<tls::Server>>) -> Self {
+        Self::of(listener.tls.as_ref(), listener.tcp, listener.proxy_protocol.as_ref(), tls)
+    }
+
+    fn of(
+        terms: Option<&config::Tls>,
+        tcp: TcpOptions,
+        proxy_protocol: Option<&config::ProxyProtocol>,
+        tls: Option<Arc<tls::Server>>,
+    ) -> Self {
+        Self {
+            service: Service::Tcp,
+            handshake_timeout: terms.map_or(Duration::from_secs(10), |tls| tls.handshake_timeout),
+            tcp,
+            tls,
+            announcers: proxy_protocol.map(|config| Rc::new(Announcers::new(config))),
+        }
+    }
+
+    /// Whether connections of the one can go on under the other.
+    pub fn is_like(&self, other: &Self) -> bool {
+        matches!((&self.service, &other.service), (Service::Http(_), Service::Http(_)) | (Service::Tcp, Service::Tcp))
+    }
 }
 
 /// One worker's part of a listener.

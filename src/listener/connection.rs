@@ -9,14 +9,14 @@ use std::task::Poll;
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use tokio::io::{Interest, ReadBuf};
+use tokio::io::{AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
-use super::accept::Terms;
+use super::accept::{Service, Terms};
 use super::caps::Permit;
 use crate::http::address::Peer;
 use crate::http::stream::Stream;
@@ -26,6 +26,7 @@ use crate::proxy::downstream::http1::{refuse_http1, serve_http1};
 use crate::proxy::downstream::http2::{is_preface, serve_http2};
 use crate::proxy::local::{ListenerSeat, Local, Open};
 use crate::reason::Reason;
+use crate::tcp::{TcpFacts, serve_tcp};
 use crate::tls::{self, Handshake};
 
 /// What a connection gives back at its end: it is counted, and has a place under the caps.
@@ -41,9 +42,10 @@ pub fn start_connection(
     peer: Peer,
     held: Held,
 ) {
-    if terms.tls.is_some() || terms.listener.h2c || terms.announcers.is_some() {
+    let plain_http1 = matches!(&terms.service, Service::Http(listener) if !listener.h2c);
+    if !plain_http1 || terms.tls.is_some() || terms.announcers.is_some() {
         // Boxed: a task's cell is moved, and a large one twice.
-        spawn_local(Box::pin(find_http(local, seat, terms, stream, peer, held)));
+        spawn_local(Box::pin(find_out(local, seat, terms, stream, peer, held)));
     } else {
         let destination = destination_of(&local, &stream);
         let facts = Rc::new(ConnectionFacts { peer, destination, seat, tls: None });
@@ -56,8 +58,8 @@ fn destination_of(local: &Local, stream: &TcpStream) -> Option<SocketAddr> {
     if local.snapshot().announces { stream.local_addr().ok() } else { None }
 }
 
-/// Takes what is announced of the client, makes the handshake, finds out which HTTP is spoken, and hands the connection on.
-async fn find_http(
+/// Takes what is announced of the client, makes the handshake, finds out what is spoken, and hands the connection on.
+async fn find_out(
     local: Rc<Local>,
     seat: Rc<ListenerSeat>,
     terms: Terms,
@@ -65,6 +67,7 @@ async fn find_http(
     mut peer: Peer,
     mut held: Held,
 ) {
+    let started = Instant::now();
     let mut destination = None;
     if let Some(announcers) = &terms.announcers {
         let Some(said) = announcers.read(&local, &mut stream, peer).await else { return };
@@ -74,22 +77,23 @@ async fn find_http(
         }
     }
     destination = destination.or_else(|| destination_of(&local, &stream));
+    let Service::Http(listener) = &terms.service else {
+        let accepted = Accepted { peer, destination, started };
+        return pass_on(local, seat, &terms, accepted, stream, held).await;
+    };
     let (http2, stream, tls) = match &terms.tls {
         None => {
-            let http2 = terms.listener.h2c && speaks_http2(&local, &stream, terms.listener.http.head_timeout).await;
+            let http2 = listener.h2c && speaks_http2(&local, &stream, listener.http.head_timeout).await;
             (http2, Stream::Tcp(stream), None)
         }
-        Some(config) => {
-            let deadline = terms.listener.tls.as_ref().map_or(Duration::from_secs(10), |tls| tls.handshake_timeout);
-            match shake_hands(&local, config, stream, deadline).await {
-                Shaken::Tls(stream, handshake) => (handshake.http2, Stream::Tls(stream), Some(handshake)),
-                Shaken::PlainHttp(stream) => {
-                    let facts = Rc::new(ConnectionFacts { peer, destination, seat, tls: None });
-                    return refuse_http1(local, facts, Stream::Tcp(stream), Reason::WrongProtocol).await;
-                }
-                Shaken::Ended => return,
+        Some(server) => match shake_hands(&local, server, stream, terms.handshake_timeout).await {
+            Shaken::Tls(stream, handshake) => (handshake.http2, Stream::Tls(stream), Some(handshake)),
+            Shaken::PlainHttp(stream) => {
+                let facts = Rc::new(ConnectionFacts { peer, destination, seat, tls: None });
+                return refuse_http1(local, facts, Stream::Tcp(stream), Reason::WrongProtocol).await;
             }
-        }
+            Shaken::Ended => return,
+        },
     };
     let facts = Rc::new(ConnectionFacts { peer, destination, seat, tls });
     if http2 {
@@ -102,6 +106,40 @@ async fn find_http(
     }
 }
 
+/// What is known of a connection once its client is.
+struct Accepted {
+    peer: Peer,
+    destination: Option<SocketAddr>,
+    started: Instant,
+}
+
+/// Serves a connection of a listener that passes them on, after its handshake if TLS ends here.
+async fn pass_on(
+    local: Rc<Local>,
+    seat: Rc<ListenerSeat>,
+    terms: &Terms,
+    accepted: Accepted,
+    stream: TcpStream,
+    held: Held,
+) {
+    let snapshot = local.snapshot();
+    let Some(listener) = seat.index.get().and_then(|index| snapshot.tcp(index)).map(Arc::clone) else { return };
+    drop(snapshot);
+    let (stream, tls) = match &terms.tls {
+        None => (Stream::Tcp(stream), None),
+        Some(config) => match shake_hands(&local, config, stream, terms.handshake_timeout).await {
+            Shaken::Tls(stream, handshake) => (Stream::Tls(stream), Some(handshake)),
+            // Counted as a failed handshake.
+            Shaken::PlainHttp(_) | Shaken::Ended => return,
+        },
+    };
+    let Accepted { peer, destination, started } = accepted;
+    spawn_local(async move {
+        let _held = held;
+        Box::pin(serve_tcp(local, listener, TcpFacts { peer, destination, started, tls }, stream)).await;
+    });
+}
+
 /// What came of a handshake.
 enum Shaken {
     Tls(Box<TlsStream<TcpStream>>, Handshake),
@@ -111,7 +149,7 @@ enum Shaken {
 }
 
 /// The handshake, within its deadline. What goes wrong is counted, and told to the client as far as it can understand.
-async fn shake_hands(local: &Rc<Local>, config: &Arc<ServerConfig>, stream: TcpStream, deadline: Duration) -> Shaken {
+async fn shake_hands(local: &Rc<Local>, server: &tls::Server, stream: TcpStream, deadline: Duration) -> Shaken {
     let started = Instant::now();
     let deadline = started + deadline;
     let mut first = [0; 1];
@@ -131,8 +169,15 @@ async fn shake_hands(local: &Rc<Local>, config: &Arc<ServerConfig>, stream: TcpS
         local.metrics.handshake(HandshakeOutcome::Failed, started.elapsed());
         return Shaken::PlainHttp(stream);
     }
-    match timeout_at(deadline, TlsAcceptor::from(Arc::clone(config)).accept(stream)).await {
-        Ok(Ok(stream)) => {
+    let handshake = async {
+        match &server.acme {
+            None => TlsAcceptor::from(Arc::clone(&server.settings)).accept(stream).await.map(Some),
+            Some(store) => Box::pin(shake_hands_or_answer(&server.settings, store, stream)).await,
+        }
+    };
+    match timeout_at(deadline, handshake).await {
+        Ok(Ok(None)) => Shaken::Ended,
+        Ok(Ok(Some(stream))) => {
             let handshake = Handshake::of(stream.get_ref().1);
             local.metrics.handshake(handshake.outcome(), started.elapsed());
             Shaken::Tls(Box::new(stream), handshake)
@@ -146,6 +191,31 @@ async fn shake_hands(local: &Rc<Local>, config: &Arc<ServerConfig>, stream: TcpS
             local.metrics.handshake(HandshakeOutcome::TimedOut, started.elapsed());
             Shaken::Ended
         }
+    }
+}
+
+/// A handshake where a CA may come to look at a challenge (RFC 8737 3). It gets the challenge's certificate only if that
+/// is all it asks for, and nothing after it.
+async fn shake_hands_or_answer(
+    settings: &Arc<ServerConfig>,
+    store: &tls::Store,
+    stream: TcpStream,
+) -> io::Result<Option<TlsStream<TcpStream>>> {
+    let started = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+    let hello = started.client_hello();
+    let is_challenge =
+        hello.alpn().is_some_and(|mut offered| offered.next() == Some(tls::ACME_TLS) && offered.next().is_none());
+    if !is_challenge {
+        return started.into_stream(Arc::clone(settings)).await.map(Some);
+    }
+    let name = hello.server_name().unwrap_or_default().to_ascii_lowercase();
+    match store.challenges().tls_alpn01(&name).await {
+        Some(answer) => {
+            let mut stream = started.into_stream(answer).await?;
+            stream.shutdown().await.map(|()| None)
+        }
+        // Ends with an alert: there is no certificate for that protocol.
+        None => started.into_stream(Arc::clone(settings)).await.map(|_| None),
     }
 }
 

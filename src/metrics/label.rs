@@ -28,6 +28,15 @@ pub struct EndpointId(u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LimitId(u32);
 
+/// An upstream that TCP connections were passed on to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TcpId(u32);
+
+impl TcpId {
+    /// For connections that got to no upstream.
+    pub const NONE: TcpId = TcpId(0);
+}
+
 /// A listener's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ListenerId(u32);
@@ -62,6 +71,7 @@ ids! {
     EndpointId = 10_000;
     LimitId = 1_000;
     ListenerId = 1_000;
+    TcpId = 1_000;
 }
 
 /// The values of `N` labels.

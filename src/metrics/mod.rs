@@ -30,10 +30,10 @@ use prometheus::{Encoder, TextEncoder};
 use label::Interner;
 use worker::WorkerCells;
 
-pub use label::{EndpointId, LimitId, ListenerId, RouteId};
+pub use label::{EndpointId, LimitId, ListenerId, RouteId, TcpId};
 pub use sample::{
     AttemptOutcome, AttemptSample, ConnectionRefusal, Decision, DiscoverySample, EndpointSample, HandshakeOutcome,
-    RequestSample, TlsVersion, UpstreamHandshake,
+    RequestSample, TcpSample, TlsVersion, UpstreamHandshake,
 };
 pub use worker::WorkerMetrics;
 
@@ -44,6 +44,7 @@ pub struct Metrics {
     endpoints: Interner<2>,
     limits: Interner<1>,
     listeners: Interner<1>,
+    tcp: Interner<1>,
     live: Mutex<Option<Source<Vec<EndpointSample>>>>,
     discovery: Mutex<Option<Source<Vec<DiscoverySample>>>>,
     log_drops: Mutex<Option<Source<u64>>>,
@@ -75,6 +76,7 @@ impl Metrics {
             endpoints: Interner::new(),
             limits: Interner::new(),
             listeners: Interner::new(),
+            tcp: Interner::new(),
             live: Mutex::default(),
             discovery: Mutex::default(),
             log_drops: Mutex::default(),
@@ -116,6 +118,11 @@ impl Metrics {
     /// The id of a listener, as [`Metrics::route`]. At most 1,000.
     pub fn listener(&self, address: &str) -> ListenerId {
         self.listeners.intern([address])
+    }
+
+    /// The id of an upstream of TCP connections, as [`Metrics::route`]. At most 1,000.
+    pub fn tcp(&self, upstream: &str) -> TcpId {
+        self.tcp.intern([upstream])
     }
 
     /// Where a scrape reads the state of every live endpoint. It must not wait for anything.

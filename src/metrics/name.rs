@@ -78,6 +78,15 @@ metrics! {
         "Downstream connections that are open.";
     COUNTER CONNECTIONS_REFUSED = "tidegate_connections_refused_total" ["reason"]
         "Downstream connections that were not served.";
+    COUNTER TCP_CONNECTIONS = "tidegate_tcp_connections_total" ["upstream", "reason"]
+        "TCP connections that are over, by why they ended; `-` if both sides had ended.";
+    HISTOGRAM TCP_TIMES = "tidegate_tcp_connection_seconds" ["upstream"]
+        "From accept to the end of a TCP connection.";
+    COUNTER TCP_RECEIVED = "tidegate_tcp_received_bytes_total" ["upstream"]
+        "Bytes of TCP connections from their clients.";
+    COUNTER TCP_SENT = "tidegate_tcp_sent_bytes_total" ["upstream"]
+        "Bytes of TCP connections to their clients.";
+
     COUNTER HANDSHAKES = "tidegate_tls_handshakes_total" ["version", "resumed"]
         "TLS handshakes completed.";
     COUNTER HANDSHAKES_FAILED = "tidegate_tls_handshake_failures_total" ["reason"]

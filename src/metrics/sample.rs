@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::label::RouteId;
+use super::label::{RouteId, TcpId};
 use crate::http::head::Method;
 use crate::reason::Reason;
 
@@ -21,6 +21,18 @@ pub struct RequestSample {
     /// Bytes of the request's head and body.
     pub bytes_in: u64,
     /// Bytes of the response's head and body.
+    pub bytes_out: u64,
+}
+
+/// A TCP connection that is over.
+#[derive(Clone, Copy, Debug)]
+pub struct TcpSample {
+    pub upstream: TcpId,
+    /// Why it ended; `None`: both sides had ended.
+    pub reason: Option<Reason>,
+    /// From accept to the end.
+    pub duration: Duration,
+    pub bytes_in: u64,
     pub bytes_out: u64,
 }
 
@@ -67,6 +79,10 @@ labels! {
         TlsFailed = "tls_failed",
         /// The endpoint closed or reset before a response head.
         Closed = "closed",
+        /// The endpoint refused the HTTP/2 stream, or is leaving.
+        Refused = "refused",
+        /// The endpoint reset the HTTP/2 stream before a response head.
+        Reset = "reset",
         /// No response head in time.
         TimedOut = "timed_out",
         /// The response head is not HTTP, too large, or ambiguously framed.

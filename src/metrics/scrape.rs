@@ -11,6 +11,7 @@ use prometheus::proto::MetricFamily;
 
 use super::cell::{Cell, Cells, Times, TimesTotal};
 use super::family::Family;
+use super::label::NONE;
 use super::sample::{AttemptOutcome, ConnectionRefusal, Decision, EndpointSample, TlsVersion, UpstreamHandshake};
 use super::slots::Slots;
 use super::worker::WorkerCells;
@@ -28,6 +29,7 @@ impl Metrics {
         self.live(&mut families);
         self.discovery(&mut families);
         self.connections(&workers, &mut families);
+        self.tcp_connections(&workers, &mut families);
         handshakes(&workers, &mut families);
         self.process_wide(&workers, &mut families);
         let mut families: Vec<_> = families.into_iter().filter_map(Family::finish).collect();
@@ -152,6 +154,31 @@ impl Metrics {
             success.count(source, sample.last_success);
         }
         out.extend([endpoints, changes, failures, failing, success]);
+    }
+
+    /// Of connections that are over: bytes and times of those that last are told when they end.
+    fn tcp_connections(&self, workers: &Workers, out: &mut Vec<Family>) {
+        let mut connections = Family::new(name::TCP_CONNECTIONS);
+        let mut times = Family::new(name::TCP_TIMES);
+        let mut received = Family::new(name::TCP_RECEIVED);
+        let mut sent = Family::new(name::TCP_SENT);
+        for (id, labels) in self.tcp.list().iter().enumerate() {
+            let cells = workers.cells(|w| &w.tcp, id);
+            if cells.is_empty() {
+                continue;
+            }
+            let [upstream] = &**labels;
+            let reasons = std::iter::once(NONE).chain(Reason::ALL.iter().map(|reason| reason.name()));
+            for (reason, count) in reasons.zip(totals(cells.iter().map(|c| &c.ends))) {
+                if count > 0 {
+                    connections.count([upstream, reason], count);
+                }
+            }
+            times.times([upstream], &merged(cells.iter().map(|c| &c.times)));
+            received.count([upstream], sum(cells.iter().map(|c| &c.bytes_in)));
+            sent.count([upstream], sum(cells.iter().map(|c| &c.bytes_out)));
+        }
+        out.extend([connections, times, received, sent]);
     }
 
     fn connections(&self, workers: &Workers, out: &mut Vec<Family>) {

@@ -6,9 +6,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::cell::{Cell, Cells, Times};
-use super::label::{EndpointId, Id, LimitId, ListenerId, RouteId};
+use super::label::{EndpointId, Id, LimitId, ListenerId, RouteId, TcpId};
 use super::sample::{
-    AttemptOutcome, AttemptSample, ConnectionRefusal, Decision, HandshakeOutcome, RequestSample, TlsVersion,
+    AttemptOutcome, AttemptSample, ConnectionRefusal, Decision, HandshakeOutcome, RequestSample, TcpSample, TlsVersion,
     UpstreamHandshake,
 };
 use super::slots::Slots;
@@ -132,6 +132,16 @@ impl WorkerMetrics {
         }
     }
 
+    /// A TCP connection is over.
+    pub fn tcp_finished(&self, sample: &TcpSample) {
+        if let Some(cells) = self.cells.tcp.cell(sample.upstream.index()) {
+            cells.ends.at(sample.reason.map_or(0, |reason| reason as usize + 1)).increment();
+            cells.times.observe(sample.duration);
+            cells.bytes_in.add(sample.bytes_in);
+            cells.bytes_out.add(sample.bytes_out);
+        }
+    }
+
     /// A request ended in a panic.
     pub fn panic(&self) {
         self.cells.panics.increment();
@@ -155,6 +165,7 @@ pub(super) struct WorkerCells {
     pub(super) endpoints: Slots<EndpointCells>,
     pub(super) limits: Slots<Cells<{ Decision::LABELS.len() }>>,
     pub(super) listeners: Slots<ListenerCells>,
+    pub(super) tcp: Slots<TcpCells>,
     pub(super) refused: Cells<{ ConnectionRefusal::LABELS.len() }>,
     /// By version, then by resumed.
     pub(super) handshakes: Cells<{ TlsVersion::LABELS.len() * 2 }>,
@@ -177,6 +188,7 @@ impl WorkerCells {
             endpoints: Slots::new(EndpointId::BOUND),
             limits: Slots::new(LimitId::BOUND),
             listeners: Slots::new(ListenerId::BOUND),
+            tcp: Slots::new(TcpId::BOUND),
             refused: Cells::default(),
             handshakes: Cells::default(),
             handshakes_failed: Cell::default(),
@@ -199,6 +211,15 @@ pub(super) struct RouteCells {
 }
 
 pub(super) type Statuses = Cells<{ status::SLOTS }>;
+
+#[derive(Default)]
+pub(super) struct TcpCells {
+    /// The first is a proper end; then by reason.
+    pub(super) ends: Cells<{ Reason::COUNT + 1 }>,
+    pub(super) times: Times,
+    pub(super) bytes_in: Cell,
+    pub(super) bytes_out: Cell,
+}
 
 #[derive(Default)]
 pub(super) struct EndpointCells {

@@ -3,14 +3,17 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::context::RequestContext;
 use super::exchange::Exchange;
 use super::headers::{encode_request, names_token};
+use super::http2::Http2Carrier;
 use super::stall::Stall;
 use super::upload::{Upload, UploadError};
+use crate::config::UpstreamProtocol;
 use crate::config::UpstreamTimeouts;
 use crate::http::field::FieldId;
 use crate::http::head::{Fields, Method, ResponseHead, Version};
@@ -19,17 +22,28 @@ use crate::http::http2::websocket;
 use crate::http::timer::Timer;
 use crate::metrics::{EndpointId, UpstreamHandshake};
 use crate::reason::Reason;
-use crate::upstream::connect::{ConnectError, Opened, connect};
+use crate::upstream::connect::{ConnectError, Handshake, connect};
 use crate::upstream::connection::Connection;
 use crate::upstream::{Announced, Endpoint, Upstream};
 
 /// 1xx responses passed on before the final one.
-const MAX_INTERIM: u32 = 10;
+pub(super) const MAX_INTERIM: u32 = 10;
 
-/// An endpoint that has answered: its head, and the connection that the body comes over.
+/// An endpoint that has answered: its head, and what the body comes over.
 pub struct Answer {
     pub head: ResponseHead,
     pub length: BodyLength,
+    pub carrier: Carrier,
+}
+
+/// What carries an answer's body, and the rest of the request.
+pub enum Carrier {
+    Http1(Http1Carrier),
+    Http2(Box<Http2Carrier>),
+}
+
+/// A connection with one answer on it.
+pub struct Http1Carrier {
     pub connection: Connection,
     /// The request is written in full.
     pub sent: bool,
@@ -38,13 +52,15 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Whether the connection may serve another request once the body has been read to its end.
-    pub fn is_reusable(&self) -> bool {
-        self.sent
-            && !self.broken
+    /// The connection, if it may serve another request once the body has been read to its end.
+    pub fn into_reusable(self) -> Option<Connection> {
+        let Carrier::Http1(carrier) = self.carrier else { return None };
+        let is_reusable = carrier.sent
+            && !carrier.broken
             && self.head.version == Version::Http11
             && self.length != BodyLength::UntilClose
-            && !names_token(&self.head.fields, b"close")
+            && !names_token(&self.head.fields, b"close");
+        is_reusable.then_some(carrier.connection)
     }
 }
 
@@ -56,6 +72,14 @@ pub enum AttemptError {
     Closed {
         stale: bool,
     },
+    /// The endpoint has done nothing of the request. `leaving`: it closes the connection in order; `stale`: the connection
+    /// had served others before.
+    Refused {
+        leaving: bool,
+        stale: bool,
+    },
+    /// An HTTP/2 stream was reset before a response head.
+    Reset,
     TimedOut,
     Invalid(Reason),
     /// Nothing the endpoint did: the client's body was bad or slow, or the client is gone.
@@ -85,6 +109,9 @@ pub async fn attempt<E: Exchange>(
     trial: &Trial<'_>,
     timer: &mut Timer,
 ) -> Result<Answer, AttemptError> {
+    if let UpstreamProtocol::Http2(terms) = &trial.upstream.config().protocol {
+        return Box::pin(super::http2::attempt(cx, exchange, upload, trial, terms, timer)).await;
+    }
     let &Trial { upstream, endpoint, upgrade, fresh, started } = trial;
     let config = upstream.config();
     let client = config.proxy_protocol.map(|_| Announced::new(cx.connection.peer, cx.connection.destination));
@@ -98,7 +125,7 @@ pub async fn attempt<E: Exchange>(
         }
         None => {
             let opened = connect(endpoint, client, config.timeouts.connect).await;
-            note_handshake(cx, metric, &opened);
+            note_handshake(cx, metric, opened.as_ref().map(|opened| opened.handshake));
             let opened = opened.map_err(AttemptError::Connect)?;
             cx.connect = Some(started.elapsed());
             cx.local.metrics.upstream_connection_opened(metric);
@@ -131,22 +158,31 @@ pub async fn attempt<E: Exchange>(
     cx.body_received = upload.received();
     timer.set(None);
     let (head, length) = result?;
-    Ok(Answer { head, length, connection, sent, broken })
+    Ok(Answer { head, length, carrier: Carrier::Http1(Http1Carrier { connection, sent, broken }) })
 }
 
 /// Counts the handshake, if there was to be one.
-pub(super) fn note_handshake(cx: &RequestContext, endpoint: EndpointId, opened: &Result<Opened, ConnectError>) {
-    let (outcome, took) = match opened {
-        Ok(Opened { handshake: None, .. }) => return,
-        Ok(Opened { handshake: Some(handshake), .. }) if handshake.resumed => {
-            (UpstreamHandshake::Resumed, Some(handshake.took))
-        }
-        Ok(Opened { handshake: Some(handshake), .. }) => (UpstreamHandshake::Full, Some(handshake.took)),
-        Err(ConnectError::HandshakeFailed(_)) => (UpstreamHandshake::Failed, None),
-        Err(ConnectError::HandshakeTimedOut) => (UpstreamHandshake::TimedOut, None),
-        Err(_) => return,
-    };
-    cx.local.metrics.upstream_handshake(endpoint, outcome, took);
+pub(super) fn note_handshake(
+    cx: &RequestContext,
+    endpoint: EndpointId,
+    result: Result<Option<Handshake>, &ConnectError>,
+) {
+    if let Some((outcome, took)) = handshake_outcome(result) {
+        cx.local.metrics.upstream_handshake(endpoint, outcome, took);
+    }
+}
+
+/// How the handshake ended and what it took; `None` if there was to be none.
+pub fn handshake_outcome(
+    result: Result<Option<Handshake>, &ConnectError>,
+) -> Option<(UpstreamHandshake, Option<Duration>)> {
+    match result {
+        Ok(Some(handshake)) if handshake.resumed => Some((UpstreamHandshake::Resumed, Some(handshake.took))),
+        Ok(Some(handshake)) => Some((UpstreamHandshake::Full, Some(handshake.took))),
+        Err(ConnectError::HandshakeFailed(_) | ConnectError::NoHttp2) => Some((UpstreamHandshake::Failed, None)),
+        Err(ConnectError::HandshakeTimedOut) => Some((UpstreamHandshake::TimedOut, None)),
+        Ok(None) | Err(_) => None,
+    }
 }
 
 /// Waiting for the final head while the request is still being sent.

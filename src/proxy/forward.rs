@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::asks;
-use super::attempt::{Answer, AttemptError, Trial, attempt};
+use super::attempt::{Answer, AttemptError, Carrier, Trial, attempt};
 use super::context::RequestContext;
 use super::exchange::Exchange;
 use super::headers::{Response, wants_upgrade};
@@ -14,6 +14,7 @@ use super::record;
 use super::relay::{finish, relay};
 use super::tunnel::tunnel;
 use super::upload::Upload;
+use crate::config::UpstreamProtocol;
 use crate::filter::hop_by_hop::Named;
 use crate::http::field::FieldId;
 use crate::http::head::{Method, Version};
@@ -37,12 +38,17 @@ pub async fn forward<E: Exchange>(
     let mut timer = Timer::new();
     let mut upload = Upload::new(length, upstream.config().retry.max_replay_bytes, Rc::clone(&cx.snapshot), cx.route);
     let upgrade = wants_upgrade(&cx.head, length);
+    if upgrade && upstream.config().protocol != UpstreamProtocol::Http1 {
+        return Err(Reason::UpstreamNoUpgrade.into());
+    }
     let (mut answer, in_flight) = obtain(cx, exchange, &mut upload, upstream, upgrade, &mut timer).await?;
     asks::set_cookie(cx, upstream, in_flight.endpoint(), &mut answer);
     send_head(cx, exchange, &answer);
     if answer.head.status == 101 {
         let idle = upstream.config().timeouts.tunnel_idle;
-        tunnel(cx, exchange, answer.connection, idle, &mut timer).await;
+        if let Carrier::Http1(carrier) = answer.carrier {
+            tunnel(cx, exchange, carrier.connection, idle, &mut timer).await;
+        }
         return Ok(());
     }
     upload.forget_replay();
@@ -115,7 +121,12 @@ async fn obtain<E: Exchange>(
         }
         // nginx gives a try back that only found a connection the endpoint had closed.
         let tries_left = if stale { round.tries_left } else { round.tries_left.saturating_sub(1) };
-        let sent = !matches!(failure, Failure::Connect | Failure::ConnectTimeout);
+        let sent = match failure {
+            Failure::Connect | Failure::ConnectTimeout => false,
+            // As good as not sent, if all of it can be sent again.
+            Failure::Refused | Failure::Leaving => !upload.can_replay(),
+            _ => true,
+        };
         let elapsed = now.saturating_duration_since(cx.started);
         let retry = &upstream.config().retry;
         let retryable = may_retry(retry, failure, cx.head.method, sent, tries_left, upload.can_replay(), elapsed);
@@ -129,13 +140,16 @@ async fn obtain<E: Exchange>(
             }
         } else if !retried {
             record::attempt(cx, endpoint, outcome);
-            in_flight.fail(now.into_std());
+            settle_failure(&in_flight, failure, now);
             return Err(last.into());
         }
         record::attempt(cx, endpoint, outcome);
         cx.retried.push(Arc::from(endpoint.name()));
         cx.local.metrics.retry(cx.local.endpoint_metric(endpoint, upstream.name()));
-        settle(&in_flight, failure.counts_as_failure(true), now);
+        match failure {
+            Failure::Status(_) => settle(&in_flight, failure.counts_as_failure(true), now),
+            _ => settle_failure(&in_flight, failure, now),
+        }
         round.tried.insert(endpoint.id());
         round = Round { tries_left, tried: round.tried, fresh: stale };
         upload.rewind();
@@ -177,6 +191,13 @@ fn settle(in_flight: &InFlight, failed: bool, now: Instant) {
     }
 }
 
+/// Tells the endpoint that an attempt brought no head; nothing if that says nothing of the endpoint.
+fn settle_failure(in_flight: &InFlight, failure: Failure, now: Instant) {
+    if failure.counts_as_failure(true) {
+        in_flight.fail(now.into_std());
+    }
+}
+
 /// What a failed attempt means to the retry rules, to the client, and to the metrics; and whether it was stale.
 fn classify(error: &AttemptError) -> (Failure, Reason, AttemptOutcome, bool) {
     match error {
@@ -189,6 +210,14 @@ fn classify(error: &AttemptError) -> (Failure, Reason, AttemptOutcome, bool) {
         AttemptError::Connect(ConnectError::Failed(_) | ConnectError::Exhausted(_)) => {
             (Failure::Connect, Reason::ConnectFailed, AttemptOutcome::ConnectFailed, false)
         }
+        AttemptError::Connect(ConnectError::NoHttp2) => {
+            (Failure::Connect, Reason::UpstreamNoHttp2, AttemptOutcome::TlsFailed, false)
+        }
+        AttemptError::Refused { leaving, stale } => {
+            let failure = if *leaving { Failure::Leaving } else { Failure::Refused };
+            (failure, Reason::UpstreamRefused, AttemptOutcome::Refused, *leaving && *stale)
+        }
+        AttemptError::Reset => (Failure::Error, Reason::UpstreamReset, AttemptOutcome::Reset, false),
         AttemptError::Closed { stale } => (Failure::Error, Reason::UpstreamClosed, AttemptOutcome::Closed, *stale),
         AttemptError::TimedOut => (Failure::Timeout, Reason::UpstreamTimedOut, AttemptOutcome::TimedOut, false),
         AttemptError::Invalid(reason) => (Failure::InvalidHeader, *reason, AttemptOutcome::BadHead, false),
@@ -219,8 +248,9 @@ fn send_head<E: Exchange>(cx: &mut RequestContext, exchange: &mut E, answer: &An
 /// Pools the connection if nothing more can come over it but another response.
 fn keep(cx: &RequestContext, upstream: &Upstream, in_flight: &InFlight, answer: Answer) {
     let config = upstream.config();
-    if answer.is_reusable() && answer.connection.input.is_empty() && !cx.local.is_draining() {
+    let connection = answer.into_reusable().filter(|connection| connection.input.is_empty());
+    if let Some(connection) = connection.filter(|_| !cx.local.is_draining()) {
         let mut pool = cx.local.pool.borrow_mut();
-        pool.put(in_flight.endpoint(), answer.connection, config.idle_connections, config.timeouts.idle);
+        pool.put(in_flight.endpoint(), connection, config.idle_connections, config.timeouts.idle);
     }
 }

@@ -116,14 +116,33 @@ pub fn encode_request(cx: &RequestContext, endpoint: &Endpoint, length: BodyLeng
     out.push(b' ');
     out.extend_from_slice(head.target());
     out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
-    let host: &[u8] = match cx.upstream_host() {
-        UpstreamHost::Request => head.host(),
+    push_lower_case(upstream_host(cx, endpoint), out);
+    out.extend_from_slice(b"\r\n");
+    encode_request_fields(cx, out);
+    if upgrade {
+        push_field(b"Connection", b"upgrade", out);
+        push_field(b"Upgrade", head.fields.get(FieldId::Upgrade).unwrap_or_default(), out);
+    }
+    if length != BodyLength::Known(0) || head.fields.contains(FieldId::ContentLength) {
+        push_length(length, out);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The host that an endpoint is told.
+pub fn upstream_host<'a>(cx: &'a RequestContext, endpoint: &'a Endpoint) -> &'a [u8] {
+    match cx.upstream_host() {
+        UpstreamHost::Request => cx.head.host(),
         UpstreamHost::Endpoint if endpoint.address().ip().is_none() => b"localhost",
         UpstreamHost::Endpoint => endpoint.configured().as_bytes(),
         UpstreamHost::Fixed(host) => host.as_bytes(),
-    };
-    push_lower_case(host, out);
-    out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Appends what passes of a request's fields, who asked, and what rules set; each a line. Neither host nor framing.
+#[inline]
+pub fn encode_request_fields(cx: &RequestContext, out: &mut Vec<u8>) {
+    let head = &cx.head;
     let rules = cx.request_rules();
     let named = Named::of(&head.fields);
     for (id, name, value) in head.fields.iter() {
@@ -137,14 +156,6 @@ pub fn encode_request(cx: &RequestContext, endpoint: &Endpoint, length: BodyLeng
     }
     identity(cx).append_http1(&head.fields, out);
     rules.append_http1(&head.fields, out);
-    if upgrade {
-        push_field(b"Connection", b"upgrade", out);
-        push_field(b"Upgrade", head.fields.get(FieldId::Upgrade).unwrap_or_default(), out);
-    }
-    if length != BodyLength::Known(0) || head.fields.contains(FieldId::ContentLength) {
-        push_length(length, out);
-    }
-    out.extend_from_slice(b"\r\n");
 }
 
 /// Whether a request's field or trailer may reach an endpoint: identity, framing and what a rule sets or removes is not

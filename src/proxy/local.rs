@@ -13,6 +13,7 @@ use crate::access_log::LogBuffer;
 use crate::metrics::{EndpointId, ListenerId, Metrics, WorkerMetrics};
 use crate::snapshot::Snapshot;
 use crate::upstream::Endpoint;
+use crate::upstream::http2::Sessions;
 use crate::upstream::pool::Pool;
 
 /// A worker's own state.
@@ -25,6 +26,7 @@ pub struct Local {
     endpoint_metrics: RefCell<HashMap<u32, EndpointId, foldhash::fast::RandomState>>,
     pub log: RefCell<Option<LogBuffer>>,
     pub pool: RefCell<Pool>,
+    pub sessions: Sessions,
     draining: Cell<bool>,
     open: Cell<usize>,
     connections: RefCell<Connections>,
@@ -68,6 +70,7 @@ impl Local {
             endpoint_metrics: RefCell::default(),
             log: RefCell::new(log),
             pool: RefCell::default(),
+            sessions: Sessions::default(),
             draining: Cell::new(false),
             open: Cell::new(0),
             connections: RefCell::default(),

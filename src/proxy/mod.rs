@@ -10,6 +10,7 @@ pub mod downstream;
 pub mod exchange;
 pub mod forward;
 pub mod headers;
+pub mod http2;
 pub mod local;
 pub mod record;
 pub mod relay;
@@ -23,13 +24,15 @@ pub mod upload;
 mod tests;
 
 use std::future::poll_fn;
+use std::ops::Range;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use self::context::RequestContext;
 use self::exchange::Exchange;
-use self::stages::{Admitted, admit};
+use self::stages::{Admitted, admit, admit_unknown_challenge};
 use crate::http::http1::BodyLength;
 use crate::reason::Reason;
 use crate::snapshot::Target;
@@ -37,8 +40,16 @@ use crate::snapshot::Target;
 /// Handles one request: admits it, then forwards it or answers it. What happened is recorded when `cx` is dropped.
 pub async fn serve<E: Exchange>(cx: &mut RequestContext, exchange: &mut E, length: BodyLength) {
     let snapshot = Rc::clone(&cx.snapshot);
-    let wait = match admit(cx) {
+    let mut admitted = admit(cx);
+    if let Ok(Admitted::Challenge { token }) = admitted {
+        admitted = match Box::pin(challenge_answer(cx, token)).await {
+            Some(answer) => return Box::pin(reply::challenge(cx, exchange, &answer)).await,
+            None => admit_unknown_challenge(cx),
+        };
+    }
+    let wait = match admitted {
         Ok(Admitted::Route { wait }) => wait,
+        Ok(Admitted::Challenge { .. }) => return,
         Ok(Admitted::Https) => match snapshot.listener(cx.listener).and_then(|listener| listener.redirect.as_ref()) {
             Some(redirect) => return reply::redirect(cx, exchange, redirect).await,
             None => return,
@@ -59,6 +70,12 @@ pub async fn serve<E: Exchange>(cx: &mut RequestContext, exchange: &mut E, lengt
         Target::Redirect(redirect) => reply::redirect(cx, exchange, redirect).await,
         Target::Reply { status, content_type, body } => reply::fixed(cx, exchange, *status, content_type, body).await,
     }
+}
+
+/// What a CA that looks at a challenge is to see, whichever instance has ordered.
+async fn challenge_answer(cx: &RequestContext, token: Range<usize>) -> Option<Arc<str>> {
+    let certificates = Arc::clone(cx.snapshot.certificates.as_ref()?);
+    certificates.challenges().http01(&cx.head.path()[token]).await
 }
 
 /// Waits for the slot that a limit has given; `false` if the client has left the queue.

@@ -59,7 +59,7 @@ pub fn finish(cx: &mut RequestContext) {
         peer: cx.connection.peer,
         method: cx.head.method_bytes(),
         target: cx.head.received_target(),
-        version: cx.head.version,
+        version: Some(cx.head.version),
         host: cx.head.authority(),
         status: cx.status,
         bytes_sent: cx.body_sent,

@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use super::attempt::Answer;
+use super::attempt::{Answer, Carrier, Http1Carrier};
 use super::context::RequestContext;
 use super::exchange::Exchange;
 use super::stall::Stall;
@@ -36,6 +36,12 @@ pub async fn relay<E: Exchange>(
     upstream: &config::Upstream,
     timer: &mut Timer,
 ) -> Result<Option<Fields>, Reason> {
+    let carrier = match &mut answer.carrier {
+        Carrier::Http1(carrier) => carrier,
+        Carrier::Http2(carrier) => {
+            return Box::pin(super::http2::relay(cx, exchange, upload, carrier, upstream, timer)).await;
+        }
+    };
     let mut relay = Relay {
         body: BodyReader::new(answer.length),
         send_timeout: cx.snapshot.http_limits(cx.listener).send_timeout,
@@ -47,7 +53,7 @@ pub async fn relay<E: Exchange>(
         splice: Splice::default(),
         splice_from: upstream.splice.then_some(SPLICE_FROM_BYTES),
     };
-    let result = poll_fn(|task| relay.poll(task, exchange, upload, answer, timer)).await;
+    let result = poll_fn(|task| relay.poll(task, exchange, upload, carrier, timer)).await;
     cx.body_sent = relay.body_sent;
     cx.body_received = upload.received();
     timer.set(None);
@@ -113,7 +119,7 @@ impl Relay {
         cx: &mut Context<'_>,
         exchange: &mut E,
         upload: &mut Upload,
-        answer: &mut Answer,
+        answer: &mut Http1Carrier,
         timer: &mut Timer,
     ) -> Poll<Result<(), Reason>> {
         if !self.ended && !answer.sent && !answer.broken {
@@ -158,7 +164,7 @@ impl Relay {
         &mut self,
         cx: &mut Context<'_>,
         exchange: &mut E,
-        answer: &mut Answer,
+        answer: &mut Http1Carrier,
     ) -> Poll<Result<(), Reason>> {
         let Connection { input, stream, .. } = &mut answer.connection;
         loop {

@@ -64,6 +64,14 @@ pub async fn fixed<E: Exchange>(
     send(cx, exchange, status, fields, body).await;
 }
 
+/// Answers a CA that looks at a challenge (RFC 8555 8.3).
+pub async fn challenge<E: Exchange>(cx: &mut RequestContext, exchange: &mut E, key_authorization: &str) {
+    cx.reason = Some(Reason::ChallengeAnswered);
+    let mut fields = Fields::default();
+    fields.push(b"Content-Type", b"application/octet-stream");
+    send(cx, exchange, Reason::ChallengeAnswered.status(), fields, key_authorization.as_bytes()).await;
+}
+
 async fn send<E: Exchange>(cx: &mut RequestContext, exchange: &mut E, status: u16, mut fields: Fields, body: &[u8]) {
     cx.status = status;
     fields.push(b"Server", b"tidegate");

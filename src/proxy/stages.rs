@@ -2,6 +2,7 @@
 //!
 //! Cheap refusals come before costly ones, and no request stage contacts an endpoint.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::context::RequestContext;
@@ -15,6 +16,8 @@ use crate::snapshot::{CompiledRoute, Target};
 
 /// Where an admitted request goes.
 pub enum Admitted {
+    /// A CA looks at a challenge: it gets this, or hears that there is none.
+    Challenge { token: Range<usize> },
     /// The listener sends everything to https.
     Https,
     /// To its route's target, after `wait`: a limit's `delay`.
@@ -28,6 +31,26 @@ pub enum Admitted {
 pub fn admit(cx: &mut RequestContext) -> Result<Admitted, Refusal> {
     refuse_methods(cx)?;
     refuse_expectation(cx)?;
+    if let Some(token) = challenge_token(cx) {
+        return Ok(Admitted::Challenge { token });
+    }
+    admit_to_route(cx)
+}
+
+/// The stages for a request that looked like a CA's, but whose token nobody knows. It may be meant for another ACME client
+/// behind a route; not where the site has its certificate from us.
+///
+/// # Errors
+/// As [`admit`].
+pub fn admit_unknown_challenge(cx: &mut RequestContext) -> Result<Admitted, Refusal> {
+    let site = cx.snapshot.router.site(cx.head.host());
+    match site.and_then(|site| cx.snapshot.site(site)) {
+        Some(site) if site.by_acme => Err(Reason::ChallengeUnknown.into()),
+        _ => admit_to_route(cx),
+    }
+}
+
+fn admit_to_route(cx: &mut RequestContext) -> Result<Admitted, Refusal> {
     if cx.snapshot.listener(cx.listener).is_some_and(|listener| listener.redirect.is_some()) {
         return Ok(Admitted::Https);
     }
@@ -58,6 +81,15 @@ fn refuse_expectation(cx: &RequestContext) -> Result<(), Refusal> {
         _ => Ok(()),
     }
 }
+
+/// Where the token stands in the path of a CA's request (RFC 8555 8.3).
+fn challenge_token(cx: &RequestContext) -> Option<Range<usize>> {
+    cx.snapshot.certificates.as_ref()?;
+    let path = cx.head.path();
+    path.starts_with(CHALLENGE_PATH).then_some(CHALLENGE_PATH.len()..path.len())
+}
+
+const CHALLENGE_PATH: &[u8] = b"/.well-known/acme-challenge/";
 
 fn find_site(cx: &mut RequestContext) -> Result<(), Refusal> {
     cx.site = Some(cx.snapshot.router.site(cx.head.host()).ok_or(Reason::NoSite)?);

@@ -4,8 +4,12 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
+use h2::SendStream;
+
 use super::exchange::Exchange;
 use super::headers::{encode_trailers, passes_upstream};
+use super::http2::poll_send;
 use super::local::Pinned;
 use crate::http::head::Fields;
 use crate::http::http1::BodyLength;
@@ -34,6 +38,12 @@ pub struct Upload {
     closed: bool,
     /// Whether the last poll was waiting for the client, not for the endpoint.
     pub waits_for_client: bool,
+}
+
+/// What comes next of a body.
+pub enum Piece<'a> {
+    Data(&'a [u8]),
+    End(Option<&'a Fields>),
 }
 
 /// Whose side an upload failed on.
@@ -129,6 +139,37 @@ impl Upload {
         }
     }
 
+    /// [`poll`](Upload::poll) onto an HTTP/2 stream: as much as its flow control has room for.
+    pub fn poll_http2(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut impl Exchange,
+        send: &mut SendStream<Bytes>,
+    ) -> Poll<Result<(), UploadError>> {
+        loop {
+            self.waits_for_client = false;
+            if self.closed {
+                return Poll::Ready(Ok(()));
+            }
+            let mut sent = Poll::Ready(Ok(0));
+            let polled = self.poll_piece(cx, exchange, |cx, piece| {
+                sent = poll_send(cx, send, piece);
+                if let Poll::Ready(Ok(taken)) = sent { taken } else { 0 }
+            });
+            match (polled, sent) {
+                (_, Poll::Ready(Err(error))) => {
+                    return Poll::Ready(Err(UploadError::Upstream(io::Error::other(error))));
+                }
+                (Poll::Ready(Ok(())), _) => {}
+                (Poll::Ready(Err(reason)), _) => return Poll::Ready(Err(UploadError::Client(reason))),
+                (Poll::Pending, sent) => {
+                    self.waits_for_client = sent.is_ready();
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
     /// Frames the next piece into the endpoint's output.
     fn poll_take(
         &mut self,
@@ -136,11 +177,36 @@ impl Upload {
         exchange: &mut impl Exchange,
         upstream: &mut Connection,
     ) -> Poll<Result<(), Reason>> {
-        let out = upstream.output.buffer();
+        let (length, out) = (self.length, upstream.output.buffer());
+        self.poll_piece(cx, exchange, |_, piece| {
+            match piece {
+                Piece::Data(data) => {
+                    frame(length, data, out);
+                    return data.len();
+                }
+                Piece::End(trailers) if length == BodyLength::Chunked => {
+                    out.extend_from_slice(b"0\r\n");
+                    encode_trailers(trailers, out);
+                }
+                Piece::End(_) => {}
+            }
+            0
+        })
+    }
+
+    /// Hands `take` the next piece, replayed or new; it tells how much of it it took, and is not asked again after the
+    /// end. Ready if something was taken, or the end was.
+    #[inline]
+    fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut impl Exchange,
+        take: impl FnOnce(&mut Context<'_>, Piece<'_>) -> usize,
+    ) -> Poll<Result<(), Reason>> {
         if let Some(rest) = self.replay.as_ref().and_then(|r| r.get(self.replayed..)).filter(|r| !r.is_empty()) {
-            frame(self.length, rest, out);
-            self.replayed += rest.len();
-            return Poll::Ready(Ok(()));
+            let taken = take(cx, Piece::Data(rest));
+            self.replayed += taken;
+            return if taken > 0 { Poll::Ready(Ok(())) } else { Poll::Pending };
         }
         let piece = if self.ended { 0 } else { std::task::ready!(exchange.poll_body(cx))? };
         if piece == 0 {
@@ -153,14 +219,15 @@ impl Upload {
                 }
             }
             self.closed = true;
-            if self.length == BodyLength::Chunked {
-                out.extend_from_slice(b"0\r\n");
-                encode_trailers(self.trailers.as_ref(), out);
-            }
+            take(cx, Piece::End(self.trailers.as_ref()));
             return Poll::Ready(Ok(()));
         }
         let data = exchange.body();
-        frame(self.length, data, out);
+        let taken = take(cx, Piece::Data(data));
+        let data = data.get(..taken).unwrap_or_default();
+        if data.is_empty() {
+            return Poll::Pending;
+        }
         match &mut self.replay {
             Some(replay) if replay.len() + data.len() <= self.max_replay => {
                 replay.extend_from_slice(data);
@@ -168,8 +235,8 @@ impl Upload {
             }
             replay => *replay = None,
         }
-        self.received += piece as u64;
-        exchange.consume_body(piece);
+        self.received += taken as u64;
+        exchange.consume_body(taken);
         Poll::Ready(Ok(()))
     }
 }

@@ -10,7 +10,7 @@ use crate::config::{HostPattern, Site};
 /// Longest host name that is looked at: RFC 1035 2.3.4.
 const MAX_HOST: usize = 255;
 
-/// Every site's host patterns. A lookup costs at most one hash an admissible wildcard length, and no allocation.
+/// Every site's host patterns, or the names of other things. A lookup costs at most one hash an admissible wildcard length, and no allocation.
 #[derive(Debug)]
 pub(super) struct HostMap {
     exact: HashMap<Box<[u8]>, SiteIndex, RandomState>,
@@ -25,19 +25,22 @@ pub(super) struct HostMap {
 
 impl HostMap {
     pub(super) fn new(sites: &[Site]) -> Self {
+        let default = sites.iter().zip((0..).map(SiteIndex)).find(|(site, _)| site.default).map(|(_, index)| index);
+        Self::of(sites.iter().map(|site| &*site.hosts), default)
+    }
+
+    /// By the place of each list of hosts among the others.
+    pub(super) fn of<'a>(lists: impl Iterator<Item = &'a [HostPattern]>, default: Option<SiteIndex>) -> Self {
         let mut map = Self {
             exact: HashMap::default(),
             leading: HashMap::default(),
             leading_lengths: Lengths::default(),
             trailing: HashMap::default(),
             trailing_lengths: Lengths::default(),
-            default: None,
+            default,
         };
-        for (site, index) in sites.iter().zip((0..).map(SiteIndex)) {
-            if site.default {
-                map.default.get_or_insert(index);
-            }
-            for host in &site.hosts {
+        for (hosts, index) in lists.zip((0..).map(SiteIndex)) {
+            for host in hosts {
                 let (table, text) = match host {
                     HostPattern::Exact(name) => (&mut map.exact, name),
                     HostPattern::LeadingWildcard(suffix) => {

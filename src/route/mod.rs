@@ -26,6 +26,21 @@ pub struct SiteIndex(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RouteIndex(pub u32);
 
+/// Lists of names, as the sites have them.
+#[derive(Debug)]
+pub struct Names(HostMap);
+
+impl Names {
+    pub fn new<'a>(lists: impl Iterator<Item = &'a [config::HostPattern]>) -> Self {
+        Self(HostMap::of(lists, None))
+    }
+
+    /// The place of the list that a name is in, by the same rules as [`Router::site`].
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.0.find(name.as_bytes()).map(|SiteIndex(at)| at as usize)
+    }
+}
+
 /// All sites and routes, compiled for lookups that neither allocate nor slow down with their number.
 #[derive(Debug)]
 pub struct Router {

@@ -15,6 +15,7 @@ pub(super) fn site(hosts: Vec<HostPattern>) -> Site {
         hosts,
         default: false,
         certificates: vec![],
+        acme: None,
         response_headers: vec![],
         replies: vec![],
         routes: vec![],

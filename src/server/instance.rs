@@ -11,8 +11,10 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc};
 
 use super::Ready;
+use super::certificates::{self, Acme};
 use super::resources::{Held, Listening, bind_listener, listen, live_endpoints, load_certificates, warn_of_sources};
 use crate::access_log::AccessLog;
+use crate::acme::Board;
 use crate::config::{self, Address, Config, TcpOptions};
 use crate::control;
 use crate::control::discovery::Discovery;
@@ -55,6 +57,8 @@ pub struct Instance {
     pub(super) caps: Arc<Caps>,
     pub(super) certificates: Arc<tls::Store>,
     pub(super) tickets: Arc<tls::Tickets>,
+    pub(super) acme: Mutex<Acme>,
+    pub(super) board: Arc<Board>,
     epoch: Instant,
     pub(super) count: usize,
     state: Mutex<State>,
@@ -93,9 +97,11 @@ impl Instance {
     pub fn prepare(config: Config) -> Result<Self, StartError> {
         let count = config.workers.or_else(|| std::thread::available_parallelism().ok()).map_or(1, |n| n.get());
         let metrics = Metrics::new(count);
-        let certificates = tls::Store::new();
-        certificates.replace(load_certificates(&config)?);
-        metrics.set_certificates(certificates.expiries());
+        let store = tls::Store::new();
+        let board = Arc::default();
+        let acme = certificates::prepare(&config, &store, &metrics, &board)?;
+        store.replace(load_certificates(&config, &store)?);
+        metrics.set_certificates(store.expiries());
         let tickets = tls::Tickets::new(&config.ticket_keys).map_err(StartError::Certificates)?;
         let log = config.access_log.as_ref().map(AccessLog::start).transpose().map_err(StartError::AccessLog)?;
         if let Some(log) = &log {
@@ -103,7 +109,7 @@ impl Instance {
             metrics.set_access_log_drops(Box::new(move || log.dropped()));
         }
         warn_of_sources(&config);
-        let listening = listen(&config, &[], count, &certificates, &tickets)?;
+        let listening = listen(&config, &[], count, &store, &tickets)?;
         let addresses = listening.iter().map(Listening::held).collect();
         let state = State { listening, addresses, workers: Vec::new() };
         let binding = Binding { backlog: 128, mode: 0, tcp: TcpOptions::default() };
@@ -111,7 +117,7 @@ impl Instance {
         let status = config.metrics.as_ref().map(bind_status).transpose()?;
         let status_address = status.as_ref().and_then(|bound| bound.address.ip());
         let caps = Caps::new(&config);
-        let snapshot = Snapshot::build(Arc::new(config), None, &metrics)?;
+        let snapshot = Snapshot::build(Arc::new(config), None, &metrics)?.answering_challenges(&store);
         let current = Arc::new(ArcSwap::from_pointee(snapshot));
         let live = Arc::clone(&current);
         metrics.set_live(Box::new(move || live_endpoints(&live.load())));
@@ -123,8 +129,10 @@ impl Instance {
             metrics,
             log,
             caps,
-            certificates,
+            certificates: store,
             tickets,
+            acme: Mutex::new(acme),
+            board,
             epoch: Instant::now(),
             count,
             state: Mutex::new(state),
@@ -194,6 +202,7 @@ impl Instance {
         }
         drop(started);
         starts.into_iter().collect::<io::Result<()>>()?;
+        self.start_acme()?;
         self.ready.store(true, Relaxed);
         Ok(())
     }
@@ -327,6 +336,7 @@ impl Instance {
 
     fn finish(&self) {
         self.over.store(true, Relaxed);
+        self.end_acme();
         self.ending.notify_waiters();
     }
 

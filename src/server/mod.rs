@@ -4,6 +4,7 @@
 //! plane on threads of their own. Everything is prepared before the server starts, so that a fault found then is one
 //! clear line and an exit code.
 
+mod certificates;
 mod instance;
 mod machine;
 mod reload;

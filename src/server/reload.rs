@@ -2,6 +2,7 @@
 //!
 //! All that can fail comes first; from there on nothing can, and each worker takes the new generation over whole.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,15 +40,17 @@ impl Instance {
         let _one_at_a_time = self.reloading.lock();
         let before = self.current.load_full();
         refuse_fixed(&config, &before.config)?;
-        let certificates = load_certificates(&config)?;
+        let certificates = load_certificates(&config, &self.certificates)?;
         warn_of_sources(&config);
         let kept = self.state().addresses.clone();
         let mut listening = listen(&config, &kept, self.count, &self.certificates, &self.tickets)?;
-        let snapshot = Arc::new(Snapshot::build(Arc::new(config), Some(&before), &self.metrics)?);
+        let snapshot = Snapshot::build(Arc::new(config), Some(&before), &self.metrics)?;
+        let snapshot = Arc::new(snapshot.answering_challenges(&self.certificates));
         self.find_new_endpoints(&snapshot);
         self.tickets
             .reread(&snapshot.config.ticket_keys, &before.config.ticket_keys)
             .map_err(StartError::Certificates)?;
+        self.keep_certificates(&snapshot.config)?;
         // From here on nothing can fail.
         self.certificates.replace(certificates);
         self.metrics.set_certificates(self.certificates.expiries());
@@ -104,7 +107,12 @@ fn refuse_fixed(config: &Config, before: &Config) -> Result<(), StartError> {
         ("`[access_log]`", config.access_log != before.access_log),
         ("`[metrics]`", config.metrics != before.metrics),
         ("`[log]`", config.log != before.log),
+        ("`[acme]`'s store", store_of(config).is_some_and(|store| store_of(before).is_some_and(|b| store != b))),
     ];
     let changed: Vec<&str> = fixed.iter().filter(|(_, changed)| *changed).map(|(what, _)| *what).collect();
     if changed.is_empty() { Ok(()) } else { Err(StartError::Fixed(changed.join(" and "))) }
+}
+
+fn store_of(config: &Config) -> Option<&Path> {
+    config.acme.as_ref().map(|acme| acme.store.as_path())
 }

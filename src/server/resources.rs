@@ -7,8 +7,9 @@ use std::time::Instant;
 use rustls::ServerConfig;
 
 use super::instance::StartError;
+use crate::acme::wanted::Wanted;
 use crate::bind_error::explain_bind_error;
-use crate::config::{self, Address, Config};
+use crate::config::{Address, Config};
 use crate::listener::socket::{Binding, Bound, bind};
 use crate::listener::unix::SocketFile;
 use crate::metrics::EndpointSample;
@@ -28,7 +29,7 @@ pub(super) fn bind_listener(address: &Address, binding: Binding, count: usize) -
 pub(super) struct Listening {
     configured: Address,
     bound: Bound,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Arc<tls::Server>>,
 }
 
 impl Listening {
@@ -52,7 +53,7 @@ pub(super) struct Held {
     file: Option<Arc<SocketFile>>,
 }
 
-/// Binds what isn't among the `kept` addresses yet, and makes each listener's TLS settings.
+/// For HTTP, then for TCP, in the configuration's order. Binds what isn't among the `kept` addresses yet, and makes each listener's TLS settings.
 ///
 /// # Errors
 /// The first listener that can't be served.
@@ -63,21 +64,29 @@ pub(super) fn listen(
     certificates: &Arc<tls::Store>,
     tickets: &Arc<tls::Tickets>,
 ) -> Result<Vec<Listening>, StartError> {
-    let serve = |listener: &config::Listener| {
-        let address = &listener.address;
-        let settings = |tls| tls::server_config(tls, Arc::clone(certificates), tickets);
-        let tls = listener.tls.as_ref().map(settings).transpose();
-        let tls = tls.map_err(|error| StartError::Tls { address: address.clone(), error })?;
+    let serve = |address: &Address, binding: Binding, tls: Option<Result<Arc<ServerConfig>, tls::TlsError>>| {
+        let settings = tls.transpose().map_err(|error| StartError::Tls { address: address.clone(), error })?;
+        let tls = settings.map(|settings| {
+            let acme = config.acme.as_ref().map(|_| Arc::clone(certificates));
+            Arc::new(tls::Server { settings, acme })
+        });
         let bound = match kept.iter().find(|held| held.configured == *address) {
             Some(held) => Bound { address: held.bound.clone(), sockets: Vec::new(), file: held.file.clone() },
-            None => {
-                let binding = Binding { backlog: listener.backlog, mode: listener.mode, tcp: listener.tcp };
-                bind_listener(address, binding, workers)?
-            }
+            None => bind_listener(address, binding, workers)?,
         };
         Ok(Listening { configured: address.clone(), bound, tls })
     };
-    config.listeners.iter().map(serve).collect()
+    let http = config.listeners.iter().map(|listener| {
+        let settings = |tls| tls::server_config(tls, Arc::clone(certificates), tickets);
+        let binding = Binding { backlog: listener.backlog, mode: listener.mode, tcp: listener.tcp };
+        serve(&listener.address, binding, listener.tls.as_ref().map(settings))
+    });
+    let tcp = config.tcp.iter().map(|listener| {
+        let settings = |tls| tls::tcp_server_config(tls, Arc::clone(certificates), tickets);
+        let binding = Binding { backlog: listener.backlog, mode: listener.mode, tcp: listener.tcp };
+        serve(&listener.address, binding, listener.tls.as_ref().map(settings))
+    });
+    http.chain(tcp).collect()
 }
 
 /// Source addresses that can't be had now. They may come later, with a failover, so that this is no error.
@@ -112,12 +121,15 @@ pub(super) fn live_endpoints(snapshot: &Snapshot) -> Vec<EndpointSample> {
 ///
 /// # Errors
 /// Every fault of every file, a line each.
-pub(super) fn load_certificates(config: &Config) -> Result<Vec<tls::SiteCertificates>, StartError> {
+pub(super) fn load_certificates(config: &Config, store: &tls::Store) -> Result<Vec<tls::SiteCertificates>, StartError> {
     let mut faults = Vec::new();
     let mut sites = Vec::new();
     for site in &config.sites {
         match tls::SiteCertificates::load(site) {
-            Ok(certificates) => sites.push(certificates),
+            Ok(mut certificates) => {
+                certificates.slot = Wanted::of_site(site).map(|wanted| store.slot(&wanted.id));
+                sites.push(certificates);
+            }
             Err(errors) => faults.extend(errors.iter().map(|(_, error)| error.to_string())),
         }
     }

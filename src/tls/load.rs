@@ -114,6 +114,24 @@ pub fn load(files: &CertificateFiles) -> Result<LoadedCertificate, Vec<Certifica
     })
 }
 
+/// Reads a key and a chain that stand in one text; `origin` is what messages call it.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_bundle(origin: &Path, text: &str) -> Result<LoadedCertificate, CertificateError> {
+    let (chain, facts) = parse_chain(origin, text)?;
+    let key = parse_key(origin, text)?;
+    check_match(&CertificateFiles { chain: origin.into(), key: origin.into() }, &chain, &key)?;
+    Ok(LoadedCertificate {
+        origin: origin.display().to_string().into(),
+        warnings: facts.warnings(&chain),
+        key: Arc::new(CertifiedKey::new(chain, key)),
+        names: facts.names.into(),
+        not_before: facts.not_before,
+        not_after: facts.not_after,
+    })
+}
+
 impl LoadedCertificate {
     /// What clients may dislike about it at `now`.
     pub fn warnings(&self, now: SystemTime) -> Vec<CertificateWarning> {

@@ -27,6 +27,15 @@ fn list(errors: &[CertificateError]) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
+/// What a listener's handshakes are made with.
+#[derive(Debug)]
+pub struct Server {
+    pub settings: Arc<ServerConfig>,
+    /// Some sites get their certificates by ACME: a handshake may be a CA's that looks at a challenge. Without, no
+    /// handshake pays for the look.
+    pub acme: Option<Arc<Store>>,
+}
+
 /// The configuration of a listener: its versions and suites, ALPN `h2` and `http/1.1`, certificates from `store`.
 ///
 /// Sessions are resumed by ticket only, so nothing is kept for a client that may never return. No early data: it can
@@ -35,6 +44,24 @@ fn list(errors: &[CertificateError]) -> String {
 /// # Errors
 /// The authorities of clients' certificates can't be used, or rustls refuses the settings.
 pub fn server_config(listener: &Tls, store: Arc<Store>, tickets: &Arc<Tickets>) -> Result<Arc<ServerConfig>, TlsError> {
+    make(listener, store, tickets).map(Arc::new)
+}
+
+/// [`server_config`] for what isn't HTTP: no protocol is offered.
+///
+/// # Errors
+/// As there.
+pub fn tcp_server_config(
+    listener: &Tls,
+    store: Arc<Store>,
+    tickets: &Arc<Tickets>,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let mut config = make(listener, store, tickets)?;
+    config.alpn_protocols.clear();
+    Ok(Arc::new(config))
+}
+
+fn make(listener: &Tls, store: Arc<Store>, tickets: &Arc<Tickets>) -> Result<ServerConfig, TlsError> {
     let versions: &[_] = match listener.min_version {
         TlsVersion::Tls12 => &[&TLS13, &TLS12],
         TlsVersion::Tls13 => &[&TLS13],
@@ -66,7 +93,7 @@ pub fn server_config(listener: &Tls, store: Arc<Store>, tickets: &Arc<Tickets>) 
     // A second ticket would only help a client that resumes twice before it gets the next one, and each costs an
     // encryption and about 250 bytes in every handshake.
     config.send_tls13_tickets = 1;
-    Ok(Arc::new(config))
+    Ok(config)
 }
 
 fn supported(suite: CipherSuite) -> SupportedCipherSuite {

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use super::inspect::CertificateWarning;
 use super::load::{CertificateError, LoadedCertificate, load};
+use super::slot::Slot;
 use crate::config::{HostPattern, Site};
 
 /// The certificates of one site. Several may cover different hosts, or the same with different kinds of key.
@@ -16,6 +17,8 @@ pub struct SiteCertificates {
     pub default: bool,
     /// None: the site is served without TLS, or under another's certificate.
     pub certificates: Vec<LoadedCertificate>,
+    /// Has its certificate while the process runs, and instead of the others.
+    pub slot: Option<Arc<Slot>>,
 }
 
 impl SiteCertificates {
@@ -35,7 +38,8 @@ impl SiteCertificates {
         if !errors.is_empty() {
             return Err(errors);
         }
-        Ok(Self { site: Arc::clone(&site.name), hosts: site.hosts.clone(), default: site.default, certificates })
+        let (name, hosts) = (Arc::clone(&site.name), site.hosts.clone());
+        Ok(Self { site: name, hosts, default: site.default, certificates, slot: None })
     }
 
     /// What clients may dislike at `now`: a certificate's index, and why. A host that no certificate covers is charged

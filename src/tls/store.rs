@@ -4,22 +4,26 @@
 //! host is looked up the way `route` looks up a site, so that the certificate is that of the site that will answer.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use rustls::SignatureAlgorithm;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use super::challenge::Challenges;
 use super::inspect::covers;
 use super::load::LoadedCertificate;
 use super::site::SiteCertificates;
+use super::slot::Slot;
 use crate::config::HostPattern;
 
 /// The process's certificates.
 #[derive(Debug, Default)]
 pub struct Store {
     map: ArcSwap<Map>,
+    slots: Mutex<HashMap<String, Arc<Slot>>>,
+    challenges: Challenges,
 }
 
 impl Store {
@@ -33,10 +37,23 @@ impl Store {
         self.map.store(Arc::new(Map::new(sites)));
     }
 
+    /// The slot of this id; a reload finds it as it was.
+    pub fn slot(&self, id: &str) -> Arc<Slot> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(slots.entry(id.to_owned()).or_default())
+    }
+
+    pub fn challenges(&self) -> &Challenges {
+        &self.challenges
+    }
+
     /// Each site's name and when the first of its certificates ends, in seconds since 1970: for
     /// [`crate::metrics::Metrics::set_certificates`].
     pub fn expiries(&self) -> Vec<(String, i64)> {
-        let earliest = |site: &Arc<SiteKeys>| site.certificates.iter().map(|c| c.not_after).min();
+        let earliest = |site: &Arc<SiteKeys>| match &site.slot {
+            Some(slot) => slot.issued().map(|certificate| certificate.not_after),
+            None => site.certificates.iter().map(|c| c.not_after).min(),
+        };
         self.map.load().sites.iter().filter_map(|site| Some((site.name.to_string(), earliest(site)?))).collect()
     }
 
@@ -44,7 +61,10 @@ impl Store {
         let map = self.map.load();
         let name = hello.server_name();
         let site = name.and_then(|name| map.find(name)).or(if strict_sni { None } else { map.default.as_ref() })?;
-        site.choose(name, hello).map(|certificate| Arc::clone(&certificate.key))
+        match &site.slot {
+            Some(slot) => slot.certificate().filter(|c| is_usable(&c.key, hello)).map(|c| Arc::clone(&c.key)),
+            None => site.choose(name, hello).map(|certificate| Arc::clone(&certificate.key)),
+        }
     }
 }
 
@@ -78,8 +98,8 @@ impl Map {
     fn new(sites: Vec<SiteCertificates>) -> Self {
         let mut map = Map::default();
         let mut default = None;
-        for site in sites.into_iter().filter(|site| !site.certificates.is_empty()) {
-            let keys = Arc::new(SiteKeys::new(site.site, site.certificates));
+        for site in sites.into_iter().filter(|site| !site.certificates.is_empty() || site.slot.is_some()) {
+            let keys = Arc::new(SiteKeys::new(site.site, site.certificates, site.slot));
             for host in site.hosts {
                 let (table, key) = match host {
                     HostPattern::Exact(key) => (&mut map.exact, key),
@@ -115,12 +135,13 @@ struct SiteKeys {
     name: Arc<str>,
     /// RSA last: any other signs several times faster.
     certificates: Vec<LoadedCertificate>,
+    slot: Option<Arc<Slot>>,
 }
 
 impl SiteKeys {
-    fn new(name: Arc<str>, mut certificates: Vec<LoadedCertificate>) -> Self {
+    fn new(name: Arc<str>, mut certificates: Vec<LoadedCertificate>, slot: Option<Arc<Slot>>) -> Self {
         certificates.sort_by_key(|certificate| certificate.key.key.algorithm() == SignatureAlgorithm::RSA);
-        Self { name, certificates }
+        Self { name, certificates, slot }
     }
 
     /// The first certificate that the client can use and that covers the name, else the first that it can use.

@@ -43,12 +43,15 @@ impl Asks {
             Some(HashKey::Cookie(name)) => cookie(&head.fields, name).map_or(Key::Missing, Key::Bytes),
         };
         let token = self.sticky.as_ref().and_then(|sticky| Token::parse(cookie(&head.fields, sticky.cookie())?));
-        // One over a Unix socket has no network to go by.
-        let client = match client {
+        Ask { key, client: self.network_of(client), token }
+    }
+
+    /// Whose network counts; one over a Unix socket has none.
+    fn network_of(&self, client: Client) -> Option<IpAddr> {
+        match client {
             Client::Ip(ip) if self.client => Some(ip),
             _ => None,
-        };
-        Ask { key, client, token }
+        }
     }
 
     /// The value of a Set-Cookie field that leads the client back to the endpoint that has this token, if the one that
@@ -78,6 +81,15 @@ pub struct Ask<'a> {
 }
 
 impl Ask<'_> {
+    /// Of a client without a request.
+    pub fn of_client(asks: &Asks, client: Client) -> Ask<'static> {
+        let key = match asks.key {
+            Some(HashKey::ClientIp) => Key::of_client(client),
+            _ => Key::Missing,
+        };
+        Ask { key, client: asks.network_of(client), token: None }
+    }
+
     /// Of an upstream that asks nothing.
     pub const NOTHING: Self = Self { key: Key::Missing, client: None, token: None };
 

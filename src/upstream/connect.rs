@@ -7,11 +7,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::HandshakeKind;
+use rustls::{AlertDescription, HandshakeKind};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
+use super::dial::TlsDial;
 use super::{Announced, Endpoint};
 use crate::http::stream::Stream;
 
@@ -39,6 +40,8 @@ pub enum ConnectError {
     HandshakeTimedOut,
     /// The certificate isn't believed, the two have no version or protocol in common, or it isn't TLS that is spoken.
     HandshakeFailed(io::Error),
+    /// The endpoint doesn't agree on HTTP/2.
+    NoHttp2,
     /// This side has no descriptor, memory or source address for it; the endpoint was not asked.
     Exhausted(io::Error),
 }
@@ -95,11 +98,26 @@ async fn shake_hands(endpoint: &Endpoint, tcp: TcpStream, deadline: Instant) -> 
         }
         Ok(Err(error)) => {
             endpoint.note_handshake(Some(&error));
-            Err(ConnectError::HandshakeFailed(error))
+            Err(if offers_http2(dial) && lacks_protocol(&error) {
+                ConnectError::NoHttp2
+            } else {
+                ConnectError::HandshakeFailed(error)
+            })
         }
         Err(_) => Err(ConnectError::HandshakeTimedOut),
     }
 }
 
+fn offers_http2(dial: &TlsDial) -> bool {
+    dial.config.alpn_protocols.iter().any(|protocol| protocol == b"h2")
+}
+
+/// Whether the endpoint speaks none of the protocols that it was offered. Those that speak HTTP/1.1 alone say so, or
+/// agree on nothing and go on in it: so that it is HTTP/2 that is missing.
+fn lacks_protocol(error: &io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    matches!(error, Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)))
+}
+
 /// Stands for a deadline that the clock can't express.
-const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
+pub(super) const FAR: Duration = Duration::from_secs(365 * 24 * 3600);

@@ -48,6 +48,11 @@ impl Endpoint {
         self.live.id
     }
 
+    /// Whether TLS is spoken to it.
+    pub fn speaks_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// Connections of the same key may stand in for each other.
     pub(super) fn connection_key(&self) -> u64 {
         self.connection_key
@@ -60,6 +65,11 @@ impl Endpoint {
     /// The address as metrics and logs name it: `10.0.0.1:8052`, `unix:/run/app.sock`.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The name of its upstream.
+    pub fn upstream(&self) -> &str {
+        &self.upstream
     }
 
     /// The address as written: `backend-1:8052`.

@@ -11,6 +11,7 @@ mod dial;
 mod ejection;
 mod endpoint;
 mod group;
+pub mod http2;
 mod members;
 mod pace;
 mod policy;

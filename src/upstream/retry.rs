@@ -17,6 +17,10 @@ pub enum Failure {
     Connect,
     /// No connection within its timeout; nothing was sent.
     ConnectTimeout,
+    /// The endpoint says that it has done nothing of the request (RFC 9113 8.7): the stream was refused.
+    Refused,
+    /// The same, because it is about to close the connection: a GOAWAY that left the request out (RFC 9113 6.8).
+    Leaving,
     /// A transport error, or the connection closed, before the response head.
     Error,
     /// No response head in time.
@@ -35,11 +39,14 @@ impl Failure {
     /// (`NGX_PEER_NEXT`). A retry that only the budget forbids counts all the same: the endpoint did fail.
     pub fn counts_as_failure(self, retryable: bool) -> bool {
         match self {
-            Failure::Status(403 | 404) => false,
+            Failure::Status(403 | 404) | Failure::Leaving => false,
             Failure::Status(_) => retryable,
-            Failure::Connect | Failure::ConnectTimeout | Failure::Error | Failure::Timeout | Failure::InvalidHeader => {
-                true
-            }
+            Failure::Connect
+            | Failure::ConnectTimeout
+            | Failure::Refused
+            | Failure::Error
+            | Failure::Timeout
+            | Failure::InvalidHeader => true,
         }
     }
 
@@ -47,7 +54,7 @@ impl Failure {
     fn is_listed(self, on: &config::RetryOn) -> bool {
         match self {
             // Nothing has reached an endpoint, so there is nothing that a retry could do twice.
-            Failure::Connect => true,
+            Failure::Connect | Failure::Refused | Failure::Leaving => true,
             Failure::Error => on.error,
             Failure::ConnectTimeout | Failure::Timeout => on.timeout,
             Failure::InvalidHeader => on.invalid_header,

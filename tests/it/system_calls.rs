@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::support::{Answer, Binary, Client, Ended, Latch, Origin, Setup, get};
+use tempfile::TempDir;
+
+use crate::support::{Answer, Binary, Certificate, Client, Ended, Latch, Origin, Setup, Tls, get};
 
 /// Whatever could move bytes of a connection, and the wait for them.
 const CALLS: &str =
@@ -43,6 +45,26 @@ fn requests_of_many_connections_at_once_cost_four_data_calls_each() {
     }
     let calls = counted_calls(&mut binary, &mut clients[0]);
     assert_eq!(calls.data, 4 * 640, "{calls:?}");
+}
+
+#[test]
+fn the_end_of_a_tls_connection_leaves_with_its_last_response() {
+    let origin = Origin::answering(small());
+    let directory = TempDir::new().unwrap();
+    let certificate = Certificate::make(directory.path(), "test", &["test"]);
+    let site = format!("certificate = {}", certificate.toml());
+    let mut binary = Binary::start_traced(&setup(&origin).listener("tls = true").site(&site), CALLS);
+    let mut client = Client::tls(binary.address(), &Tls::new(&[&certificate], "test"));
+    client.send("GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    assert_eq!(client.response("GET").status, 200);
+    client.assert_closed();
+    binary.signal("TERM");
+    assert_eq!(binary.ended(), Ended::Code(0));
+    let trace = binary.trace();
+    let lines = whole_lines(&trace);
+    let writes = lines.iter().filter(|(_, call)| call.starts_with("writev(") && call.contains("<TCP"));
+    // The handshake's, the ticket, and the response with `close_notify`.
+    assert_eq!(writes.count(), 3, "{trace}");
 }
 
 fn small() -> Answer {

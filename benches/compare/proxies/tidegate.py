@@ -49,6 +49,7 @@ def text(options, place):
         "max_fails = 3",
         'fail_timeout = "30s"',
         "idle_connections = 5120",
+        *(['protocol = "h2c"'] if options.grpc else []),
         "endpoints = [" + ", ".join(f'"127.0.0.1:{port}"' for port in options.origins) + "]",
         "",
         "[metrics]",
@@ -63,12 +64,6 @@ def text(options, place):
     )
 
 
-def cannot(options):
-    if options.grpc:
-        return "not supported yet: Tidegate speaks HTTP/1.1 to its endpoints"
-    return None
-
-
 def full(program):
     return Proxy(
         name="tidegate",
@@ -78,6 +73,5 @@ def full(program):
         program=str(program),
         files=lambda options, place: {"tidegate.toml": text(options, place)},
         command=lambda place, options: [program, "run", "-c", place.directory / "tidegate.toml"],
-        cannot=cannot,
         reload=lambda place, pid: ["kill", "-HUP", str(pid)],
     )

@@ -7,24 +7,23 @@ use super::{Checker, headers};
 use crate::config::diagnostic::{Diagnostic, Place};
 use crate::config::file::{ConfigFile, HttpFile, Https, ListenerFile};
 use crate::config::model::{Address, HttpLimits, HttpsRedirect, Listener};
-use crate::config::read::{At, Many};
-use crate::config::value::{ListenAddress, SecurityHeaders};
+use crate::config::value::SecurityHeaders;
 
 impl Checker<'_> {
-    pub(super) fn listeners(&mut self, file: &ConfigFile) -> Vec<Listener> {
+    pub(super) fn listeners(&mut self, file: &ConfigFile, bound: &mut BTreeMap<Address, Place>) -> Vec<Listener> {
         let mut listeners = Vec::new();
-        let mut bound: BTreeMap<Address, Place> = BTreeMap::new();
         for listener in &file.listener.items {
             let checked = self.listener(file, listener);
             for address in listener.address.iter().flat_map(|a| &a.items) {
-                self.bind(&mut bound, &address.0, address.place);
+                self.bind(bound, &address.0, address.place);
                 listeners.push(Listener { address: address.0.clone(), ..checked.clone() });
             }
         }
         if let Some(metrics) = &file.metrics.0 {
-            self.bind(&mut bound, &metrics.address.0.into(), metrics.address.place);
+            self.bind(bound, &metrics.address.0.into(), metrics.address.place);
         }
-        if file.listener.items.is_empty() && file.listener.complete {
+        let any = !file.listener.items.is_empty() || !file.tcp.items.is_empty();
+        if !any && file.listener.complete && file.tcp.complete {
             self.tell(Diagnostic::error("there is no listener"))
                 .help("say where to listen: `[[listener]]` and below it `address = \":80\"`");
         }
@@ -34,9 +33,7 @@ impl Checker<'_> {
 
     fn listener(&mut self, config: &ConfigFile, file: &ListenerFile) -> Listener {
         let tls = file.tls.0.as_ref();
-        if let Some(addresses) = file.address.as_ref().filter(|a| a.items.is_empty() && a.complete) {
-            self.error("the listener has no address", addresses.place, "empty").help("write `address = \":80\"`");
-        }
+        self.socket_file(file.address.as_ref(), file.mode.as_ref());
         if let (Some(redirect), Some(_)) = (&file.redirect, tls) {
             self.error("a TLS listener can't redirect to https", redirect.place, "it would redirect to itself")
                 .also(file.tls.place, "TLS is on")
@@ -45,10 +42,6 @@ impl Checker<'_> {
         if file.h2c.0 && tls.is_some() {
             self.warn("`h2c` does nothing on a TLS listener", file.h2c.place, "for plain listeners")
                 .help("HTTP/2 over TLS is on already; `tls = { http2 = false }` turns it off");
-        }
-        let is_unix = |many: &At<Many<ListenAddress>>| many.items.iter().any(|address| address.0.ip().is_none());
-        if let (Some(mode), Some(false)) = (&file.mode, file.address.as_ref().map(is_unix)) {
-            self.error("`mode` is for the file of a Unix socket", mode.place, "no address here is one");
         }
         let mut response_headers = headers::security_rules(bundle(file), SecurityHeaders::Off);
         response_headers.extend(headers::rules(&file.response_headers));
@@ -87,7 +80,7 @@ impl Checker<'_> {
     }
 
     /// No address twice, on its own or among all of its family. Port 0 is a different one each time.
-    fn bind(&mut self, bound: &mut BTreeMap<Address, Place>, wanted: &Address, place: Place) {
+    pub(super) fn bind(&mut self, bound: &mut BTreeMap<Address, Place>, wanted: &Address, place: Place) {
         if wanted.ip().is_some_and(|address| address.port() == 0) {
             return;
         }
@@ -114,17 +107,19 @@ impl Checker<'_> {
 
     /// A TLS listener needs a certificate.
     fn certificate_for_tls(&mut self, file: &ConfigFile) {
-        let Some(listener) = file.listener.items.iter().find(|l| l.tls.0.is_some()) else { return };
+        let http = file.listener.items.iter().filter(|l| l.tls.0.is_some()).map(|l| l.tls.place);
+        let tcp = file.tcp.items.iter().filter(|l| l.tls.0.is_some()).map(|l| l.tls.place);
+        let Some(place) = http.chain(tcp).next() else { return };
         let complete = file.site.complete && file.site.items.iter().all(|site| site.certificate.complete);
         if complete && file.site.items.iter().all(|site| site.certificate.items.is_empty()) {
-            self.error("this TLS listener has no certificate to show", listener.tls.place, "no site has one")
+            self.error("this TLS listener has no certificate to show", place, "no site has one")
                 .help("give a site `certificate = { chain = \"cert.pem\", key = \"key.pem\" }`");
         }
     }
 
     /// Certificates, and redirects to https, ask for a TLS listener.
     pub(super) fn warn_without_tls(&mut self, file: &ConfigFile) {
-        if file.listener.items.iter().any(|l| l.tls.0.is_some()) {
+        if file.listener.items.iter().any(|l| l.tls.0.is_some()) || file.tcp.items.iter().any(|l| l.tls.0.is_some()) {
             return;
         }
         if let Some(site) = file.site.items.iter().find(|site| !site.certificate.items.is_empty()) {

@@ -2,6 +2,7 @@
 //!
 //! Every check goes on after a complaint. The [`Config`] that comes out is whole only if no complaint is an error.
 
+mod acme;
 mod balance;
 mod endpoint;
 mod headers;
@@ -11,10 +12,12 @@ mod resolver;
 mod route;
 mod site;
 mod socket;
+mod tcp;
 mod tls;
 mod upstream;
 mod upstream_tls;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 #[cfg(test)]
@@ -76,8 +79,12 @@ impl Checker<'_> {
         let mut limit_names = Names::new("limit", &file.limit, self);
         let upstreams = self.upstreams(file);
         let limits = self.limits(&file.limit);
-        let listeners = self.listeners(file);
-        let mut sites = self.sites(file, &mut upstream_names, &mut limit_names);
+        let mut bound = BTreeMap::new();
+        let listeners = self.listeners(file, &mut bound);
+        let tcp = self.tcp(file, &mut bound, &mut upstream_names, &upstreams);
+        let mut offered = self.acme_offered(file);
+        let mut sites = self.sites(file, &mut upstream_names, &mut limit_names, offered.as_mut());
+        let acme = self.acme(file, offered.as_ref());
         tls::guard_subject_headers(&listeners, &mut sites);
         self.trust_in(&file.trusted_proxies);
         if self.complaints.iter().all(|c| c.severity == Severity::Warning) {
@@ -95,10 +102,12 @@ impl Checker<'_> {
             trusted_proxies: file.trusted_proxies.items.iter().map(|n| n.0).collect(),
             ticket_keys: self.ticket_keys(file),
             listeners,
+            tcp,
             sites,
             upstreams,
             resolver: self.resolver(&file.resolver),
             limits,
+            acme,
             metrics: file.metrics.0.as_ref().map(|m| Metrics { address: m.address.0 }),
             access_log: file.access_log.0.as_ref().map(|log| self.access_log(log)),
             log: Log { level: *file.log.level, json: *file.log.format == LogFormatName::Json },

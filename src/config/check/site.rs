@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
+use super::acme::Offered;
 use super::{Checker, Names, headers, listener};
 use crate::config::diagnostic::{Diagnostic, Mark, Place, quote};
-use crate::config::file::{CertificateFile, ConfigFile, CustomReplyFile, SiteFile};
+use crate::config::file::{CertificateChoice, CertificateFile, ConfigFile, CustomReplyFile, SiteFile};
 use crate::config::model::{CertificateFiles, CustomReply, HostPattern, Site};
 use crate::config::read::At;
 use crate::config::value::SecurityHeaders;
@@ -18,13 +19,22 @@ struct Claims {
 }
 
 impl Checker<'_> {
-    pub(super) fn sites(&mut self, file: &ConfigFile, upstreams: &mut Names, limits: &mut Names) -> Vec<Site> {
+    pub(super) fn sites(
+        &mut self,
+        file: &ConfigFile,
+        upstreams: &mut Names,
+        limits: &mut Names,
+        mut acme: Option<&mut Offered>,
+    ) -> Vec<Site> {
         let mut claims = Claims::default();
+        let serves_http = !file.listener.items.is_empty() || file.tcp.items.is_empty();
         let outside = listener::strongest_bundle(file);
         let mut sites = Vec::with_capacity(file.site.items.len());
         for site in &file.site.items {
             self.claim(site, site.place, &mut claims);
-            sites.push(self.site(site, site.place, outside, upstreams, limits));
+            let (mut checked, by_acme) = self.site(site, serves_http, outside, upstreams, limits);
+            checked.acme = self.site_acme(file, site, &checked, acme.as_deref_mut(), by_acme);
+            sites.push(checked);
         }
         let only_redirects = file.listener.items.iter().all(|l| l.redirect.is_some());
         if sites.is_empty() && file.site.complete && file.listener.complete && !only_redirects {
@@ -36,32 +46,34 @@ impl Checker<'_> {
 
     fn site(
         &mut self,
-        file: &SiteFile,
-        place: Place,
+        file: &At<SiteFile>,
+        serves_http: bool,
         outside: SecurityHeaders,
         upstreams: &mut Names,
         limits: &mut Names,
-    ) -> Site {
+    ) -> (Site, Option<Place>) {
         let hosts: Vec<HostPattern> = file.hosts.items.iter().flat_map(|h| h.0.iter().cloned()).collect();
         let bundle = file.security_headers.as_ref().map(|b| b.value);
         let mut response_headers = headers::security_rules(bundle, outside);
         response_headers.extend(headers::rules(&file.response_headers));
-        if file.route.items.is_empty() && file.route.complete {
-            self.warn("this site has no route", place, "it answers 404 to everything")
+        // Without a listener for HTTP, sites are there for their certificates.
+        if serves_http && file.route.items.is_empty() && file.route.complete {
+            self.warn("this site has no route", file.place, "it answers 404 to everything")
                 .help("add a `[[site.route]]` with `path` and `upstream`");
         }
-        let (certificates, written) = self.certificates(file);
+        let (certificates, written, by_acme) = self.certificates(file);
         let site = Site {
             name: site_name(file).into(),
             default: is_default(file),
             certificates,
+            acme: None,
             response_headers,
             replies: self.custom_replies(&file.reply.items),
             routes: self.routes(file, bundle.unwrap_or(outside), upstreams, limits),
             hosts,
         };
         self.certificate_files(&site, &written);
-        site
+        (site, by_acme)
     }
 
     /// Complains about what stands in the files of certificates, where their paths are `written`.
@@ -112,22 +124,32 @@ impl Checker<'_> {
         }
     }
 
-    /// A site's certificates, each with how it is written.
-    fn certificates<'f>(&mut self, file: &'f SiteFile) -> (Vec<CertificateFiles>, Vec<&'f CertificateFile>) {
+    /// A site's certificates, each with how it is written; and where it says that it is got by ACME.
+    fn certificates<'f>(
+        &mut self,
+        file: &'f SiteFile,
+    ) -> (Vec<CertificateFiles>, Vec<&'f CertificateFile>, Option<Place>) {
+        let by_acme = file.certificate.items.iter().find(|choice| matches!(choice.value, CertificateChoice::Acme));
+        if let Some(by_acme) = by_acme.filter(|_| file.certificate.items.len() > 1) {
+            self.error("a certificate got by ACME stands alone", by_acme.place, "not beside another")
+                .help("keep `certificate = \"acme\"`, or the files");
+        }
+        let by_acme = by_acme.map(|choice| choice.place);
         let mut certificates: Vec<CertificateFiles> = Vec::new();
         let mut written = Vec::new();
         for certificate in &file.certificate.items {
-            let (Some(chain), Some(key)) = (&certificate.chain, &certificate.key) else { continue };
+            let CertificateChoice::Files(file) = &certificate.value else { continue };
+            let (Some(chain), Some(key)) = (&file.chain, &file.key) else { continue };
             let files =
                 CertificateFiles { chain: self.resolve(&chain.0, chain.place), key: self.resolve(&key.0, key.place) };
             if certificates.contains(&files) {
                 self.error("the same certificate stands here twice", certificate.place, "again");
             } else {
                 certificates.push(files);
-                written.push(&certificate.value);
+                written.push(file);
             }
         }
-        (certificates, written)
+        (certificates, written, by_acme)
     }
 
     fn custom_replies(&mut self, files: &[At<CustomReplyFile>]) -> Vec<CustomReply> {

@@ -7,7 +7,7 @@ use super::Checker;
 use crate::config::file::{ConfigFile, EndpointFile, KeepAliveFile, ProxyProtocolFile};
 use crate::config::model::{KeepAlive, ProxyProtocol, TcpOptions};
 use crate::config::read::{At, Many, Switch};
-use crate::config::value::{SourceAddress, Timeout};
+use crate::config::value::{FileMode, ListenAddress, SourceAddress, Timeout};
 
 impl Checker<'_> {
     pub(super) fn tcp_options(
@@ -29,6 +29,17 @@ impl Checker<'_> {
             self.error("the kernel can't count this time", time.place, "whole seconds, 1 to 32767");
         }
         time.0
+    }
+
+    /// What listeners say of where they are.
+    pub(super) fn socket_file(&mut self, addresses: Option<&At<Many<ListenAddress>>>, mode: Option<&At<FileMode>>) {
+        let Some(addresses) = addresses else { return };
+        if addresses.items.is_empty() && addresses.complete {
+            self.error("the listener has no address", addresses.place, "empty").help("write `address = \":80\"`");
+        }
+        if let (Some(mode), true) = (mode, addresses.complete && addresses.items.iter().all(|a| a.0.ip().is_some())) {
+            self.error("`mode` is for the file of a Unix socket", mode.place, "no address here is one");
+        }
     }
 
     /// Where connections come from: one address of each family that the endpoints have.

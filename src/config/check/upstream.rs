@@ -34,6 +34,7 @@ impl Checker<'_> {
                 },
                 retry: self.retry(file.retry.0.as_ref()),
                 timeouts: timeouts(&file.timeouts),
+                protocol: self.upstream_protocol(file),
                 tls: self.upstream_tls(name, file),
                 idle_connections: file.idle_connections.size(),
                 splice: file.splice.0,

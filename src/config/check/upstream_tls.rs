@@ -1,12 +1,53 @@
-//! `[upstream.NAME.tls]` → [`UpstreamTls`].
+//! `protocol`, `[upstream.NAME.http2]` and `[upstream.NAME.tls]` → [`UpstreamProtocol`] and [`UpstreamTls`].
 
 use super::Checker;
 use crate::config::diagnostic::{Diagnostic, Mark, Place, quote};
 use crate::config::file::{EndpointFile, UpstreamFile, UpstreamTlsFile};
-use crate::config::model::{Address, CertificateFiles, UpstreamTls};
+use crate::config::model::{Address, CertificateFiles, UpstreamHttp2, UpstreamProtocol, UpstreamTls};
 use crate::config::read::At;
+use crate::config::value::ProtocolName;
 
 impl Checker<'_> {
+    pub(super) fn upstream_protocol(&mut self, file: &UpstreamFile) -> UpstreamProtocol {
+        let (protocol, tls) = (&file.protocol, &file.tls);
+        match (protocol.value, tls.0.is_some()) {
+            (ProtocolName::Http1, _) => {
+                if let Some(http2) = &file.http2 {
+                    self.warn("`http2` does nothing here", http2.place, "the endpoints are spoken to in HTTP/1.1")
+                        .help("write `protocol = \"h2\"` or `\"h2c\"`, or leave it out");
+                }
+                return UpstreamProtocol::Http1;
+            }
+            (ProtocolName::H2, false) if !tls.wrong => {
+                self.error("\"h2\" is agreed on within TLS", protocol.place, "but the upstream has no `tls`")
+                    .help("write `tls = true`, or `protocol = \"h2c\"` for plain text");
+            }
+            (ProtocolName::H2c, true) => {
+                self.error("\"h2c\" is plain text", protocol.place, "not over TLS")
+                    .also(tls.place, "TLS is on")
+                    .help("write `protocol = \"h2\"`");
+            }
+            _ => {}
+        }
+        if file.splice.0 && tls.0.is_none() {
+            self.error("HTTP/2 can't be spliced", file.splice.place, "its frames have to pass through this process")
+                .also(protocol.place, "HTTP/2 is spoken")
+                .help("leave `splice` out");
+        }
+        if let Some(version) = &file.proxy_protocol {
+            let label = "a connection is shared by many clients";
+            self.error("HTTP/2 can't be announced by the PROXY protocol", version.place, label)
+                .also(protocol.place, "HTTP/2 is spoken")
+                .help("leave `proxy_protocol` out: X-Forwarded-For tells the endpoints who asked");
+        }
+        UpstreamProtocol::Http2(file.http2.as_ref().map_or_else(UpstreamHttp2::default, |http2| UpstreamHttp2 {
+            max_streams: http2.max_streams.size(),
+            max_lifetime: http2.max_lifetime.0.map(|time| time.0),
+            ping_interval: http2.ping_interval.0.map(|time| time.0),
+            ping_timeout: http2.ping_timeout.0,
+        }))
+    }
+
     pub(super) fn upstream_tls(&mut self, upstream: &At<String>, file: &UpstreamFile) -> Option<UpstreamTls> {
         let tls = file.tls.0.as_ref()?;
         if file.splice.0 {

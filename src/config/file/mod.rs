@@ -3,19 +3,25 @@
 //! Only here does a key stand: the reader, the schema and the reference are made from these declarations. What a key
 //! means together with others is `check`'s concern.
 
+mod acme;
 mod limit;
 mod listener;
 mod resolver;
 mod site;
 mod socket;
+mod tcp;
 mod tls;
 mod upstream;
 
+pub(crate) use acme::{AcmeFile, CertificateChoice, DnsFile, EabFile, IssuerFile, SiteAcmeFile, UpdateFile};
 pub(crate) use limit::LimitFile;
 pub(crate) use listener::{HttpFile, Https, ListenerFile};
 pub(crate) use resolver::{EndpointsFile, ResolverFile};
 pub(crate) use site::{CertificateFile, Condition, CustomReplyFile, HeaderRulesFile, ReplyFile, RouteFile, SiteFile};
 pub(crate) use socket::{KeepAliveFile, ProxyProtocolFile};
+pub(crate) use tcp::TcpFile;
+#[cfg(test)]
+pub(crate) use tcp::TcpRouteFile;
 pub(crate) use tls::{ClientAuthFile, TlsFile};
 #[cfg(test)]
 pub(crate) use upstream::HashFile;
@@ -38,7 +44,7 @@ table! {
     /// ```
     pub(crate) struct ConfigFile {
         /// More files to read: paths relative to this file, whose last part may hold `*` and `?` (then in the order of
-        /// their names). They may add listeners, sites, upstreams and limits, and include others.
+        /// their names). They may add listeners, `[[tcp]]`, sites, upstreams and limits, and include others.
         include: Many<Pattern> = [],
         /// Threads that serve requests. `"auto"` is one a usable core: CPU affinity and the container's quota count.
         workers: Workers = "auto",
@@ -66,6 +72,8 @@ table! {
         instance: InstanceName,
         /// Addresses to listen on.
         listener: Many<ListenerFile> = [],
+        /// Addresses whose connections are passed on as they are.
+        tcp: Many<TcpFile> = [],
         /// Hosts and their routes.
         site: Many<SiteFile> = [],
         /// Groups of endpoints, by name.
@@ -74,6 +82,8 @@ table! {
         resolver: ResolverFile = {},
         /// Rate limits, by name.
         limit: Named<LimitFile> = {},
+        /// Certificates that Tidegate gets by itself.
+        acme: AcmeFile,
         /// The metrics listener: `true`, or a table.
         metrics: Switch<MetricsFile> = false,
         /// The access log: `false` for none, or a table.
@@ -85,7 +95,7 @@ table! {
 
 impl ConfigFile {
     /// The keys that an included file may have.
-    pub(crate) const INCLUDED_KEYS: &[&str] = &["include", "listener", "site", "upstream", "limit"];
+    pub(crate) const INCLUDED_KEYS: &[&str] = &["include", "listener", "tcp", "site", "upstream", "limit"];
 }
 
 table! {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
+use super::{CertificateChoice, SiteAcmeFile};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::read::{At, Many, Read, Reader, Value};
 use crate::config::schema::Definitions;
@@ -33,7 +34,10 @@ table! {
         /// Serve what no other site names, too. At most one site may.
         default: Flag = false,
         /// One certificate or several, such as ECDSA and RSA side by side. The names are those inside the certificate.
-        certificate: Many<CertificateFile> = [],
+        /// `"acme"`: one that Tidegate gets and renews by itself, for all hosts of the site; see [`[acme]`](#acme).
+        certificate: Many<CertificateChoice> = [],
+        /// How this site's certificate is got, in place of what `[acme]` says.
+        acme: SiteAcmeFile,
         /// A set of fields for every response of this site; see [security headers](#security-headers).
         security_headers: SecurityHeaders,
         /// Changes to the header of every request that goes to an upstream.

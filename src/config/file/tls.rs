@@ -1,4 +1,4 @@
-//! `tls = …` of a `[[listener]]`.
+//! `tls = …` of a `[[listener]]` and a `[[tcp]]`.
 
 use crate::config::model::{SuiteOrder, TlsVersion};
 use crate::config::read::Many;
@@ -24,7 +24,7 @@ table! {
         cipher_order: SuiteOrder = "server",
         /// From accept to the end of the handshake.
         handshake_timeout: Timeout = "10s",
-        /// Offer HTTP/2.
+        /// Offer HTTP/2. Nothing is offered on a `[[tcp]]` listener.
         http2: Flag = true,
         /// Refuse a client whose name no site has a certificate for, instead of showing it the default site's.
         strict_sni: Flag = false,

@@ -6,7 +6,8 @@ use crate::config::read::{Many, Switch};
 use crate::config::table::table;
 use crate::config::value::{
     ByteSize, CookieName, EndpointAddress, Factor, FilePath, Flag, HostHeader, Name, Number, OffOr, PolicyName,
-    Preference, ProxyVersion, RetryCause, SecretText, ServerNameText, ServiceName, Share, SourceAddress, Timeout,
+    Preference, ProtocolName, ProxyVersion, RetryCause, SecretText, ServerNameText, ServiceName, Share, SourceAddress,
+    Timeout,
 };
 
 table! {
@@ -65,6 +66,11 @@ table! {
         retry: Switch<RetryFile> = true,
         /// Deadlines.
         timeouts: TimeoutsFile = {},
+        /// `"http/1.1"`; `"h2"`: HTTP/2 over TLS, which has to be on; `"h2c"`: HTTP/2 in plain text, without asking first. gRPC
+        /// needs one of the latter. Upgrades (WebSocket) pass over HTTP/1.1 only: else 502.
+        protocol: ProtocolName = "http/1.1",
+        /// With `"h2"` and `"h2c"`: how its connections are used.
+        http2: UpstreamHttp2File,
         /// TLS towards the endpoints: `true`, or a table. Their certificates are verified.
         tls: Switch<UpstreamTlsFile> = false,
         /// Idle connections that each worker keeps to each endpoint.
@@ -203,6 +209,31 @@ table! {
         verify: Flag = true,
         /// The oldest version that is spoken.
         min_version: TlsVersion = "1.2",
+    }
+}
+
+table! {
+    /// HTTP/2 towards the endpoints. Each worker keeps a connection to an endpoint for many requests at once, and opens
+    /// another only when all it has are full. `timeouts.idle` and `idle_connections` hold for them, too.
+    ///
+    /// ```toml
+    /// [upstream.grpc]
+    /// protocol = "h2c"
+    /// endpoints = "grpc-1:50051"
+    /// http2 = { max_streams = 50, max_lifetime = "10m" }
+    /// ```
+    pub(crate) struct UpstreamHttp2File {
+        /// Requests at once over one connection, if the endpoint allows as many.
+        max_streams: Number<1, 65_535> = 100,
+        /// A connection takes no new request after this time, so that new endpoints behind one address get their share;
+        /// `"off"` is no bound.
+        max_lifetime: OffOr<Timeout> = "1h",
+        /// With requests in flight: a PING after so long without a byte from the endpoint. gRPC servers take more than one
+        /// in five minutes for abuse. A PING is sent anyway when a request times out, and no other is sent over the
+        /// connection until it is answered.
+        ping_interval: OffOr<Timeout> = "off",
+        /// A PING not answered by then ends the connection, and the requests on it.
+        ping_timeout: Timeout = "10s",
     }
 }
 

@@ -34,7 +34,9 @@ golden! {
     tls_towards_endpoints_is_verified_and_can_work
     sockets_are_what_they_can_be
     sources_of_endpoints_fit_what_they_are_for
+    tcp_leads_somewhere_without_a_request
     variables_must_be_set
+    certificates_by_acme_need_names_terms_and_a_ca
 }
 
 /// Every case of a file must get its answer.

@@ -1,5 +1,6 @@
 //! The checked values. Whoever has a [`Config`] need not check again.
 
+mod acme;
 mod address;
 mod balance;
 mod discovery;
@@ -7,6 +8,7 @@ mod limit;
 mod listener;
 mod site;
 mod socket;
+mod tcp;
 mod tls;
 mod upstream;
 
@@ -15,6 +17,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use acme::{Acme, Ask, ChallengeKind, Dns, DnsHow, Eab, Issuer, KeyType, SiteAcme, TsigAlgorithm};
 pub use address::{Address, Network};
 pub use balance::{Hash, HashKey, Locality, Policy, SameSite, Secret, Sticky, Subset};
 pub use discovery::{EndpointSource, Resolver};
@@ -22,9 +25,11 @@ pub use limit::{Limit, LimitKey, Rate};
 pub use listener::{HttpLimits, HttpsRedirect, Listener};
 pub use site::{Action, CertificateFiles, CustomReply, HeaderMatch, HeaderRule, HostPattern, PathMatch, Route, Site};
 pub use socket::{KeepAlive, ProxyProtocol, TcpOptions};
+pub use tcp::{TcpListener, TcpRoute};
 pub use tls::{CipherSuite, ClientAuth, SuiteOrder, Tls, TlsVersion};
 pub use upstream::{
-    Ejection, Endpoint, Retry, RetryBudget, RetryOn, Upstream, UpstreamHost, UpstreamTimeouts, UpstreamTls,
+    Ejection, Endpoint, Retry, RetryBudget, RetryOn, Upstream, UpstreamHost, UpstreamHttp2, UpstreamProtocol,
+    UpstreamTimeouts, UpstreamTls,
 };
 
 /// A whole checked configuration.
@@ -45,10 +50,13 @@ pub struct Config {
     /// Files with the keys of session tickets: the first encrypts, all decrypt. Empty: keys of this process's own.
     pub ticket_keys: Vec<PathBuf>,
     pub listeners: Vec<Listener>,
+    pub tcp: Vec<TcpListener>,
     pub sites: Vec<Site>,
     pub upstreams: Vec<Upstream>,
     pub resolver: Resolver,
     pub limits: Vec<Limit>,
+    /// `None` if no site gets its certificate by itself.
+    pub acme: Option<Acme>,
     pub metrics: Option<Metrics>,
     pub access_log: Option<AccessLog>,
     pub log: Log,

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::SiteAcme;
+
 /// Host names that share routes and certificates.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Site {
@@ -12,6 +14,8 @@ pub struct Site {
     /// Serves what no other site names. At most one; without one, an unknown host is a 404 `no_site`.
     pub default: bool,
     pub certificates: Vec<CertificateFiles>,
+    /// Its certificate is got by ACME; then there are none in files.
+    pub acme: Option<SiteAcme>,
     pub response_headers: Vec<HeaderRule>,
     pub replies: Vec<CustomReply>,
     pub routes: Vec<Route>,

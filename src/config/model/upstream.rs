@@ -32,6 +32,8 @@ pub struct Upstream {
     pub ejection: Ejection,
     pub retry: Retry,
     pub timeouts: UpstreamTimeouts,
+    /// Default HTTP/1.1.
+    pub protocol: UpstreamProtocol,
     /// `None` is plain text.
     pub tls: Option<UpstreamTls>,
     /// Idle connections kept for each endpoint by each worker. Default 256.
@@ -48,6 +50,38 @@ pub struct Upstream {
     /// Response head bounds. Defaults 32 KiB and 100 fields.
     pub max_head_bytes: usize,
     pub max_fields: usize,
+}
+
+/// What is spoken to the endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamProtocol {
+    Http1,
+    /// By ALPN with TLS, with prior knowledge without.
+    Http2(UpstreamHttp2),
+}
+
+/// How HTTP/2 connections to endpoints are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UpstreamHttp2 {
+    /// Requests at once over one connection. Default 100.
+    pub max_streams: usize,
+    /// A connection takes no new request after this; `None` is no bound. Default 1 h.
+    pub max_lifetime: Option<Duration>,
+    /// A PING after so long a silence while requests are in flight; `None`, the default, is never.
+    pub ping_interval: Option<Duration>,
+    /// Default 10 s.
+    pub ping_timeout: Duration,
+}
+
+impl Default for UpstreamHttp2 {
+    fn default() -> Self {
+        Self {
+            max_streams: 100,
+            max_lifetime: Some(Duration::from_secs(3600)),
+            ping_interval: None,
+            ping_timeout: Duration::from_secs(10),
+        }
+    }
 }
 
 /// TLS towards the endpoints.

@@ -218,6 +218,8 @@ fn without_scheme(scheme: &str, address: &str) -> String {
             let port = if split_port(address).1.is_some() { "" } else { ":443" };
             format!("write \"{address}{port}\", and `tls = true` in the upstream")
         }
+        "h2" | "grpcs" => format!("write \"{address}\", and `protocol = \"h2\"` and `tls = true` in the upstream"),
+        "h2c" | "grpc" => format!("write \"{address}\", and `protocol = \"h2c\"` in the upstream"),
         _ => format!("leave the scheme out: \"{address}\""),
     }
 }

@@ -49,6 +49,14 @@ pub(crate) enum Preference {
     SameZone,
 }
 
+/// What is spoken to endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProtocolName {
+    Http1,
+    H2,
+    H2c,
+}
+
 /// Which bundle of security fields is set on responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SecurityHeaders {
@@ -86,6 +94,12 @@ choice!(PolicyName, "a policy" {
 choice!(ProxyVersion, "a version of the PROXY protocol" {
     "v1" => ProxyVersion(Version::V1),
     "v2" => ProxyVersion(Version::V2),
+});
+
+choice!(ProtocolName, "a protocol" {
+    "http/1.1" => ProtocolName::Http1,
+    "h2" => ProtocolName::H2,
+    "h2c" => ProtocolName::H2c,
 });
 
 choice!(Preference, "a preference" { "same-zone" => Preference::SameZone });

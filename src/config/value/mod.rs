@@ -3,6 +3,7 @@
 //! Each is a [`Text`]: what may be written, what it means, and what to say when it is neither. Pure functions from a
 //! string; places are the reader's concern.
 
+mod acme;
 mod address;
 mod balance;
 mod choice;
@@ -23,11 +24,14 @@ use serde_json::{Value as Json, json};
 use super::diagnostic::quote;
 use super::schema::Definitions;
 
+pub(crate) use acme::{AskUrl, ByAcme, DirectoryUrl, Email, IssuerText};
 pub(crate) use address::{
     EndpointAddress, HostHeader, IpListenAddress, ListenAddress, Network, ServerNameText, SourceAddress,
 };
 pub(crate) use balance::{CookieName, Factor, InstanceName, MIN_SECRET, SecretText};
-pub(crate) use choice::{LogFormatName, PolicyName, Preference, ProxyVersion, RetryCause, SecurityHeaders};
+pub(crate) use choice::{
+    LogFormatName, PolicyName, Preference, ProtocolName, ProxyVersion, RetryCause, SecurityHeaders,
+};
 pub(crate) use ciphers::Ciphers;
 pub(crate) use dns::{ServerAddress, ServiceName};
 pub(crate) use duration::{Delay, Timeout};

@@ -125,6 +125,17 @@ impl Http1 {
         Poll::Ready(Err(reason))
     }
 
+    /// Lets the last of a response and TLS's end leave in one write.
+    fn seal_end(&mut self) -> io::Result<()> {
+        if !self.output.is_empty() {
+            self.output.seal_with(&mut self.stream, &[], 0)?;
+        }
+        if self.output.is_empty() {
+            self.stream.seal_end();
+        }
+        Ok(())
+    }
+
     fn answer_expectation(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         self.wants_continue = false;
         if !self.started {
@@ -283,6 +294,9 @@ impl Exchange for Http1 {
             out.extend_from_slice(b"0\r\n");
             encode_trailers(trailers, out);
             self.sending = Sending::Plain { until_close: false };
+        }
+        if !self.keep_alive && matches!(self.stream, Stream::Tls(_)) {
+            self.seal_end().map_err(|_| Reason::ClientGone)?;
         }
         ready!(self.poll_flush(cx))?;
         if matches!(self.sending, Sending::Plain { until_close: true }) {

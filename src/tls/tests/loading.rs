@@ -165,6 +165,7 @@ fn a_site_tells_every_error_and_every_host_that_is_not_covered() {
         hosts: vec![exact("a.test"), HostPattern::LeadingWildcard(".a.test".into()), exact("b.test")],
         default: true,
         certificates: vec![missing.clone(), good.clone(), missing],
+        acme: None,
         response_headers: Vec::new(),
         replies: Vec::new(),
         routes: Vec::new(),

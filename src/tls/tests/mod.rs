@@ -2,6 +2,7 @@
 
 mod choice;
 mod client_auth;
+mod client_hello;
 mod loading;
 mod session;
 
@@ -85,7 +86,7 @@ fn rsa(names: &[&str]) -> LoadedCertificate {
 }
 
 fn site(name: &str, hosts: Vec<HostPattern>, certificates: Vec<LoadedCertificate>) -> SiteCertificates {
-    SiteCertificates { site: name.into(), hosts, default: false, certificates }
+    SiteCertificates { site: name.into(), hosts, default: false, certificates, slot: None }
 }
 
 fn exact(host: &str) -> HostPattern {

@@ -73,6 +73,7 @@ fn configured(policy: Policy, entries: &[Entry]) -> config::Upstream {
             max_replay_bytes: 65_536,
         },
         timeouts: config::UpstreamTimeouts::default(),
+        protocol: config::UpstreamProtocol::Http1,
         tls: None,
         idle_connections: 256,
         splice: false,

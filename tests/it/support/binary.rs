@@ -86,6 +86,17 @@ impl Binary {
         Self::from(command, directory)
     }
 
+    /// With this configuration, which may be for more than one listener.
+    #[track_caller]
+    pub fn run_file(toml: &str) -> Self {
+        let directory = TempDir::new().unwrap();
+        let file = directory.path().join("tidegate.toml");
+        fs::write(&file, toml).unwrap();
+        let mut command = Command::new(program());
+        command.arg("run").arg("-c").arg(&file);
+        Self::from(command, directory)
+    }
+
     fn from(mut command: Command, directory: TempDir) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let program = command.get_program().to_owned();
@@ -130,7 +141,7 @@ impl Binary {
     }
 
     #[track_caller]
-    fn listening_on(&self, ip: Ipv4Addr) -> SocketAddr {
+    pub fn listening_on(&self, ip: Ipv4Addr) -> SocketAddr {
         let port = eventually("the program listens", || listening_port(self.process, ip));
         (ip, port).into()
     }

@@ -64,6 +64,17 @@ impl Tls {
         Self { config: Arc::new(config), sni: sni.to_string() }
     }
 
+    /// Trusts these authorities.
+    pub fn with_roots(roots: RootCertStore, sni: &str) -> Self {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Self { config: Arc::new(config), sni: sni.to_string() }
+    }
+
     pub fn h2(trusted: &Certificate, sni: &str) -> Self {
         Self::with(&[trusted], sni, &["h2"], rustls::ALL_VERSIONS)
     }

@@ -72,6 +72,43 @@ impl RawH2 {
         raw
     }
 
+    /// The other end: reads the preface, sends nothing.
+    #[track_caller]
+    pub fn accept(stream: TcpStream) -> Self {
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        let mut raw = Self { inbox: Inbox::new(stream) };
+        let preface = raw.inbox.within(PATIENCE).take(24).unwrap_or_default();
+        assert!(preface.is_empty() || preface == b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        raw
+    }
+
+    /// Sends empty SETTINGS, acknowledges the other side's, and waits for a request: its stream.
+    pub fn settle(&mut self) -> Option<u32> {
+        self.send(kind::SETTINGS, 0, 0, b"");
+        self.send(kind::SETTINGS, flag::ACK, 0, b"");
+        self.request()
+    }
+
+    /// Reads up to the next request: its stream. PINGs are answered.
+    pub fn request(&mut self) -> Option<u32> {
+        loop {
+            let frame = self.frame().ok()?;
+            match frame.kind {
+                kind::HEADERS => return Some(frame.stream),
+                kind::PING if frame.flags & flag::ACK == 0 => {
+                    self.send(kind::PING, flag::ACK, 0, &frame.payload);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// 200 with this body.
+    pub fn answer(&mut self, stream: u32, body: &str) {
+        self.headers(stream, &[(":status", "200")], false);
+        self.send(kind::DATA, flag::END_STREAM, stream, body.as_bytes());
+    }
+
     /// Connects and sends nothing.
     #[track_caller]
     pub fn silent(address: SocketAddr) -> Self {
