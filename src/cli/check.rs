@@ -2,7 +2,8 @@
 
 use super::config_path::ConfigPath;
 use super::{FAILED, text};
-use crate::config::{self, Action, Config, EndpointSource, UpstreamProtocol};
+use crate::acme::wanted::Wanted;
+use crate::config::{self, Action, Config, EndpointSource, Site, SiteAcme, UpstreamProtocol};
 
 /// Prints `ok` with a summary, or every error of the file and of what it names.
 pub(super) fn check(config: &ConfigPath) -> u8 {
@@ -34,6 +35,11 @@ fn summarize(config: &Config) -> String {
     }
     let routes: usize = config.sites.iter().map(|site| site.routes.len()).sum();
     line("sites", format!("{} with {}", config.sites.len(), count(routes, "route")));
+    for site in &config.sites {
+        if let Some(how) = &site.acme {
+            line("acme", acme(site, how));
+        }
+    }
     for (index, upstream) in config.upstreams.iter().enumerate() {
         let forwards = |action: &Action| matches!(action, Action::Forward { upstream } if *upstream == index);
         let http = config.sites.iter().flat_map(|site| &site.routes).filter(|route| forwards(&route.action)).count();
@@ -85,6 +91,18 @@ fn prospect(source: &EndpointSource, max_endpoints: usize) -> String {
             Err(diagnostics) => format!("nothing now: {}", diagnostics.in_one_line()),
         },
     }
+}
+
+/// What would be ordered for a site, where, and how the names are shown to be ours.
+fn acme(site: &Site, how: &SiteAcme) -> String {
+    let names = match Wanted::of_site(site) {
+        Some(wanted) => wanted.names.join(", "),
+        None => format!("the hosts of site {}, when a client asks for one", site.name),
+    };
+    let issuers: Vec<&str> = how.issuers.iter().map(|issuer| &*issuer.name).collect();
+    let challenges: Vec<&str> = how.challenges.iter().map(|challenge| challenge.name()).collect();
+    let (issuers, challenges) = (issuers.join(", else "), challenges.join(" or "));
+    format!("{names}: {} from {issuers}, by {challenges}", how.key.name())
 }
 
 fn count(number: usize, noun: &str) -> String {

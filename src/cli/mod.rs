@@ -6,6 +6,7 @@
 pub mod crypto;
 
 mod bench;
+mod cert;
 mod check;
 mod config_path;
 mod demo;
@@ -69,6 +70,8 @@ enum Verb {
     Run(ConfigPath),
     /// Tell every error of a configuration file, or what it would take to serve it
     Check(ConfigPath),
+    /// Look at the certificates that Tidegate gets by itself, renew or revoke one
+    Cert(cert::Cert),
     /// Put a proxy in front of a backend without a configuration file
     ReverseProxy(reverse_proxy::ReverseProxy),
     /// Start three backends and a proxy in front of them, to try it out
@@ -113,6 +116,7 @@ impl Verb {
         match self {
             Verb::Run(config) => run::run(&config),
             Verb::Check(config) => check::check(&config),
+            Verb::Cert(arguments) => arguments.perform(),
             Verb::ReverseProxy(arguments) => arguments.perform(),
             Verb::Demo(arguments) => arguments.perform(),
             Verb::Healthcheck(arguments) => arguments.perform(),

@@ -32,8 +32,8 @@ use worker::WorkerCells;
 
 pub use label::{EndpointId, LimitId, ListenerId, RouteId, TcpId};
 pub use sample::{
-    AttemptOutcome, AttemptSample, ConnectionRefusal, Decision, DiscoverySample, EndpointSample, HandshakeOutcome,
-    RequestSample, TcpSample, TlsVersion, UpstreamHandshake,
+    AcmeSample, AttemptOutcome, AttemptSample, ConnectionRefusal, Decision, DiscoverySample, EndpointSample,
+    HandshakeOutcome, RequestSample, TcpSample, TlsVersion, UpstreamHandshake,
 };
 pub use worker::WorkerMetrics;
 
@@ -49,6 +49,7 @@ pub struct Metrics {
     discovery: Mutex<Option<Source<Vec<DiscoverySample>>>>,
     log_drops: Mutex<Option<Source<u64>>>,
     certificates: Mutex<BTreeMap<String, i64>>,
+    acme: Mutex<Option<Source<AcmeSample>>>,
     reloads: Reloads,
     process: ProcessCollector,
 }
@@ -81,6 +82,7 @@ impl Metrics {
             discovery: Mutex::default(),
             log_drops: Mutex::default(),
             certificates: Mutex::default(),
+            acme: Mutex::default(),
             reloads: Reloads {
                 succeeded: AtomicU64::new(0),
                 failed: AtomicU64::new(0),
@@ -147,6 +149,11 @@ impl Metrics {
             earliest.entry(name).and_modify(|at: &mut i64| *at = not_after.min(*at)).or_insert(not_after);
         }
         *lock(&self.certificates) = earliest;
+    }
+
+    /// Where a scrape reads how certificates by ACME stand.
+    pub fn set_acme(&self, source: Box<dyn Fn() -> AcmeSample + Send + Sync>) {
+        *lock(&self.acme) = Some(source);
     }
 
     pub fn reload_succeeded(&self) {

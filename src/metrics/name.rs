@@ -96,6 +96,13 @@ metrics! {
     GAUGE CERTIFICATES = "tidegate_certificate_not_after_timestamp_seconds" ["name"]
         "When a certificate expires, in seconds since 1970; of several under one name, the first to expire.";
 
+    GAUGE ACME_CERTIFICATES = "tidegate_acme_certificates" ["name", "state"]
+        "Certificates that Tidegate gets by itself, by site and by how they stand.";
+    GAUGE ACME_NEXT = "tidegate_acme_next_attempt_timestamp_seconds" ["name"]
+        "When something is next tried for a site's certificate, in seconds since 1970.";
+    COUNTER ACME_ATTEMPTS = "tidegate_acme_attempts_total" ["name", "outcome"]
+        "Attempts to get a certificate, at one CA each, by how they ended.";
+
     COUNTER RELOADS = "tidegate_config_reloads_total" ["result"]
         "Reloads of the configuration.";
     GAUGE RELOAD_SUCCEEDED = "tidegate_config_last_reload_successful"  []

@@ -46,6 +46,15 @@ pub struct AttemptSample {
     pub first_byte: Option<Duration>,
 }
 
+/// How the certificates that are got by ACME stand.
+#[derive(Clone, Debug, Default)]
+pub struct AcmeSample {
+    /// Each certificate's site, state, and when something is tried next, in seconds since 1970.
+    pub certificates: Vec<(Arc<str>, &'static str, i64)>,
+    /// By site and outcome.
+    pub attempts: Vec<(Arc<str>, &'static str, u64)>,
+}
+
 /// A closed set of names that is a metric label.
 macro_rules! labels {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $label:literal,)+ }) => {

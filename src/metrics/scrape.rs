@@ -31,6 +31,7 @@ impl Metrics {
         self.connections(&workers, &mut families);
         self.tcp_connections(&workers, &mut families);
         handshakes(&workers, &mut families);
+        self.acme(&mut families);
         self.process_wide(&workers, &mut families);
         let mut families: Vec<_> = families.into_iter().filter_map(Family::finish).collect();
         families.extend(process::families(&self.process));
@@ -198,6 +199,29 @@ impl Metrics {
             refused.count([why], count);
         }
         out.extend([connections, open, refused]);
+    }
+
+    fn acme(&self, out: &mut Vec<Family>) {
+        let Some(sample) = lock(&self.acme).as_ref().map(|source| source()) else { return };
+        let mut certificates = Family::new(name::ACME_CERTIFICATES);
+        let mut next = Family::new(name::ACME_NEXT);
+        let mut attempts = Family::new(name::ACME_ATTEMPTS);
+        let mut standing = BTreeMap::<_, u64>::new();
+        let mut soonest = BTreeMap::<_, i64>::new();
+        for (site, state, at) in sample.certificates {
+            *standing.entry((Arc::clone(&site), state)).or_default() += 1;
+            soonest.entry(site).and_modify(|soonest| *soonest = at.min(*soonest)).or_insert(at);
+        }
+        for ((site, state), count) in standing {
+            certificates.count([&site, state], count);
+        }
+        for (site, at) in soonest {
+            next.value([&site], at as f64);
+        }
+        for (site, outcome, count) in sample.attempts {
+            attempts.count([&site, outcome], count);
+        }
+        out.extend([certificates, next, attempts]);
     }
 
     fn process_wide(&self, workers: &Workers, out: &mut Vec<Family>) {

@@ -4,13 +4,14 @@ use std::sync::{Arc, PoisonError};
 
 use super::instance::{Instance, StartError};
 use crate::acme::Board;
+use crate::acme::board::Row;
 use crate::acme::clock::Clock;
 use crate::acme::context::Context;
 use crate::acme::service::{Handle, Prepared, Service};
 use crate::acme::store::Files;
 use crate::acme::wanted::Wanted;
 use crate::config::Config;
-use crate::metrics::Metrics;
+use crate::metrics::{AcmeSample, Metrics};
 use crate::tls;
 
 /// The service, in whatever state the process has it.
@@ -41,6 +42,16 @@ pub(super) fn prepare(
     let on_change = Box::new(move || told.set_certificates(of.expiries()));
     let prepared = Service::prepare(context.with_board(board), Wanted::of(config), on_change);
     prepared.map(|prepared| Acme::Prepared(Box::new(prepared))).map_err(StartError::Runtime)
+}
+
+/// What a scrape reads of the certificates.
+pub(super) fn sample_of(board: &Arc<Board>) -> Box<dyn Fn() -> AcmeSample + Send + Sync> {
+    let board = Arc::clone(board);
+    let row = |row: Row| (row.site, row.phase.name(), row.next.seconds());
+    Box::new(move || AcmeSample {
+        certificates: board.rows().into_iter().map(row).collect(),
+        attempts: board.attempts(),
+    })
 }
 
 impl Instance {

@@ -102,6 +102,7 @@ impl Instance {
         let acme = certificates::prepare(&config, &store, &metrics, &board)?;
         store.replace(load_certificates(&config, &store)?);
         metrics.set_certificates(store.expiries());
+        metrics.set_acme(certificates::sample_of(&board));
         let tickets = tls::Tickets::new(&config.ticket_keys).map_err(StartError::Certificates)?;
         let log = config.access_log.as_ref().map(AccessLog::start).transpose().map_err(StartError::AccessLog)?;
         if let Some(log) = &log {

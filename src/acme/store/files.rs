@@ -5,7 +5,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
@@ -135,15 +135,31 @@ impl Store for Files {
 
 /// Never removed: a process may hold a lock of a file that has no name any more, beside another's that has it.
 fn open_lock(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+    give_to_owner(path).map(|()| file)
 }
 
 fn make_directory(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
+    if path.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    give_to_owner(path)
+}
+
+/// What root makes in another user's store, from the command line, is that user's: the server must be able to read it.
+fn give_to_owner(path: &Path) -> io::Result<()> {
+    let Some(directory) = path.parent().filter(|_| rustix::process::geteuid().is_root()) else { return Ok(()) };
+    let owner = fs::metadata(directory)?;
+    if owner.uid() != 0 {
+        std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    Ok(())
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
+    give_to_owner(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
@@ -190,7 +206,7 @@ fn failed(path: &Path, error: io::Error) -> StoreError {
 }
 
 const DIRECTORIES: &[&str] =
-    &["accounts", "certs", "state", "orders", "challenges/http-01", "challenges/tls-alpn-01", "locks"];
+    &["accounts", "certs", "state", "orders", "challenges", "challenges/http-01", "challenges/tls-alpn-01", "locks"];
 const COMMIT_LOCK: &str = "locks/.commit";
 const TEMPORARY: &str = ".tmp-";
 const ABANDONED: Duration = Duration::from_secs(3600);
@@ -198,8 +214,6 @@ const MAX_VALUE: u64 = 1 << 20;
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
-
     use tempfile::TempDir;
 
     use super::*;

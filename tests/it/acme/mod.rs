@@ -4,6 +4,7 @@ mod ca;
 mod front;
 mod host;
 
+mod command;
 mod issuance;
 mod renewal;
 mod sharing;
