@@ -279,7 +279,8 @@ impl Checker<'_> {
                 return None;
             }
         };
-        Some(Dns { name: Arc::from(name.as_str()), how, propagation_timeout: file.propagation_timeout.0 })
+        let resolver = file.resolver.as_ref().map(|resolver| resolver.0);
+        Some(Dns { name: Arc::from(name.as_str()), how, resolver, propagation_timeout: file.propagation_timeout.0 })
     }
 
     fn update(&mut self, file: &At<UpdateFile>) -> Option<DnsHow> {

@@ -113,7 +113,10 @@ table! {
         exec: Many<Words>,
         /// Dynamic updates (RFC 2136), signed with TSIG.
         update: UpdateFile,
-        /// The longest wait until the record can be seen.
+        /// Who is asked where a CNAME leads and which servers a zone has: an IP address and a port. Without it: the
+        /// system's resolvers.
+        resolver: IpListenAddress,
+        /// The longest wait until every server of the zone that answers has the record.
         propagation_timeout: Timeout = "2m",
     }
 }

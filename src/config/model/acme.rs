@@ -86,6 +86,8 @@ pub struct Dns {
     /// Default name: that of the `[acme.dns]` table.
     pub name: Arc<str>,
     pub how: DnsHow,
+    /// Who is asked for aliases and for a zone's servers; `None`: the system's resolvers.
+    pub resolver: Option<SocketAddr>,
     /// The longest wait until a record can be seen. Default 2 min.
     pub propagation_timeout: Duration,
 }

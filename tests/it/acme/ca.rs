@@ -29,6 +29,8 @@ pub struct Options {
     pub newer: bool,
     /// Another port for TLS-ALPN-01 or HTTP-01, where nobody listens.
     pub deaf: bool,
+    /// Names are looked up here instead of at the mock DNS, which has 127.0.0.1 for every one.
+    pub dns: Option<SocketAddr>,
 }
 
 impl Default for Options {
@@ -40,6 +42,7 @@ impl Default for Options {
             authorizations_reused: 0,
             newer: false,
             deaf: false,
+            dns: None,
         }
     }
 }
@@ -60,6 +63,8 @@ pub struct Ca {
     pub http01: u16,
     pub tls_alpn01: u16,
     pub dns_server: SocketAddr,
+    /// Where the mock DNS is told of records.
+    pub dns_management: SocketAddr,
     /// What clients speak to.
     pub front: Front,
     certificate: Certificate,
@@ -99,6 +104,7 @@ impl Ca {
             http01,
             tls_alpn01,
             dns_server,
+            dns_management,
             front,
             certificate,
         };
@@ -188,7 +194,7 @@ impl Ca {
         let child = Command::new(if self.options.newer { newer().unwrap() } else { PathBuf::from("pebble") })
             .arg("-config")
             .arg(at.join("pebble.json"))
-            .args(["-dnsserver", &self.dns_server.to_string()])
+            .args(["-dnsserver", &self.options.dns.unwrap_or(self.dns_server).to_string()])
             .env("PEBBLE_VA_NOSLEEP", "1")
             .env("PEBBLE_WFE_NONCEREJECT", self.options.nonces_refused.to_string())
             .env("PEBBLE_AUTHZREUSE", self.options.authorizations_reused.to_string())

@@ -3,8 +3,10 @@
 mod ca;
 mod front;
 mod host;
+mod name_server;
 
 mod command;
+mod dns_01;
 mod issuance;
 mod renewal;
 mod sharing;
