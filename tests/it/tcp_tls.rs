@@ -133,7 +133,7 @@ fn other_names_and_none_go_to_the_default_or_nowhere() {
         assert_eq!(hear_all(&mut client).unwrap_or_default(), b"");
     }
     eventually("both are counted", || ended(&gate, "unknown_server_name") == 2.0);
-    assert_eq!(gate.records(2)[0]["host"], "other.test");
+    assert!(gate.records(2).iter().any(|record| record["host"] == "other.test"));
 }
 
 #[test]
