@@ -15,6 +15,7 @@ pub mod clock;
 pub mod context;
 pub mod due;
 pub mod failure;
+pub mod on_demand;
 pub mod service;
 pub mod standing;
 pub mod state;

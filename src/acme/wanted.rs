@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
 use instant_acme::Identifier;
 
-use crate::config::{Config, HostPattern, Issuer, KeyType, Site, SiteAcme};
+use crate::config::{Ask, Config, HostPattern, Issuer, KeyType, Site, SiteAcme};
 
 /// One certificate: a set of names and a kind of key, for one site.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +22,37 @@ pub struct Wanted {
     pub terms: String,
 }
 
+/// All that a configuration wants.
+#[derive(Clone, Debug, Default)]
+pub struct Wants {
+    /// Before anybody asks.
+    pub certificates: Vec<Wanted>,
+    /// The sites whose hosts get one when a client asks.
+    pub on_demand: Vec<(Arc<str>, SiteAcme)>,
+    /// Who says which of these may.
+    pub ask: Option<Ask>,
+}
+
+impl Wants {
+    pub fn of(config: &Config) -> Self {
+        let on_demand = |site: &Site| {
+            let how = site.acme.as_ref().filter(|how| how.on_demand)?;
+            Some((Arc::clone(&site.name), how.clone()))
+        };
+        Self {
+            certificates: Wanted::of(config),
+            on_demand: config.sites.iter().filter_map(on_demand).collect(),
+            ask: config.acme.as_ref().and_then(|acme| acme.ask.clone()),
+        }
+    }
+
+    /// One host of a site whose certificates are got on demand.
+    pub fn host(&self, site: &str, host: &str) -> Option<Wanted> {
+        let (name, how) = self.on_demand.iter().find(|(name, _)| **name == *site)?;
+        Some(Wanted::new(name, vec![host.to_owned()], how))
+    }
+}
+
 impl Wanted {
     /// All that a configuration wants before anybody asks for it.
     pub fn of(config: &Config) -> Vec<Self> {
@@ -33,12 +64,6 @@ impl Wanted {
         let how = site.acme.as_ref().filter(|how| !how.on_demand)?;
         let names = site.hosts.iter().filter_map(name_of).collect();
         Some(Self::new(&site.name, names, how))
-    }
-
-    /// One host of a site whose certificates are got on demand.
-    pub fn on_demand(site: &Site, host: &str) -> Option<Self> {
-        let how = site.acme.as_ref().filter(|how| how.on_demand)?;
-        Some(Self::new(&site.name, vec![host.to_owned()], how))
     }
 
     fn new(site: &Arc<str>, mut names: Vec<String>, how: &SiteAcme) -> Self {
@@ -148,6 +173,8 @@ mod tests {
         let mut site = site(&[]);
         site.acme = Some(SiteAcme { on_demand: true, ..how() });
         assert_eq!(Wanted::of_site(&site), None);
-        assert_eq!(Wanted::on_demand(&site, "x.y").unwrap().names, ["x.y"]);
+        let wants = Wants::of(&Config { sites: vec![site], ..Config::empty() });
+        assert_eq!(wants.host("a.b", "x.y").unwrap().names, ["x.y"]);
+        assert!(wants.host("c.d", "x.y").is_none() && wants.certificates.is_empty());
     }
 }

@@ -206,6 +206,9 @@ async fn shake_hands_or_answer(
     let is_challenge =
         hello.alpn().is_some_and(|mut offered| offered.next() == Some(tls::ACME_TLS) && offered.next().is_none());
     if !is_challenge {
+        if let Some(missing) = hello.server_name().and_then(|name| store.missing(name)) {
+            store.wait_for(missing).await;
+        }
         return started.into_stream(Arc::clone(settings)).await.map(Some);
     }
     let name = hello.server_name().unwrap_or_default().to_ascii_lowercase();

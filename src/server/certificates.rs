@@ -9,7 +9,7 @@ use crate::acme::clock::Clock;
 use crate::acme::context::Context;
 use crate::acme::service::{Handle, Prepared, Service};
 use crate::acme::store::Files;
-use crate::acme::wanted::Wanted;
+use crate::acme::wanted::Wants;
 use crate::config::Config;
 use crate::metrics::{AcmeSample, Metrics};
 use crate::tls;
@@ -40,7 +40,7 @@ pub(super) fn prepare(
     let context = Context::new(Arc::new(store), Arc::clone(certificates), acme.contacts.clone(), Clock::System);
     let (told, of) = (Arc::clone(metrics), Arc::clone(certificates));
     let on_change = Box::new(move || told.set_certificates(of.expiries()));
-    let prepared = Service::prepare(context.with_board(board), Wanted::of(config), on_change);
+    let prepared = Service::prepare(context.with_board(board), Wants::of(config), on_change);
     prepared.map(|prepared| Acme::Prepared(Box::new(prepared))).map_err(StartError::Runtime)
 }
 
@@ -73,7 +73,7 @@ impl Instance {
         let mut acme = self.acme.lock().unwrap_or_else(PoisonError::into_inner);
         match &*acme {
             Acme::Running(handle) => {
-                handle.keep(Wanted::of(config));
+                handle.keep(Wants::of(config));
                 return Ok(());
             }
             Acme::Off | Acme::Prepared(_) => *acme = prepare(config, &self.certificates, &self.metrics, &self.board)?,

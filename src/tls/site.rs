@@ -19,6 +19,8 @@ pub struct SiteCertificates {
     pub certificates: Vec<LoadedCertificate>,
     /// Has its certificate while the process runs, and instead of the others.
     pub slot: Option<Arc<Slot>>,
+    /// Each host gets its certificate when a client first asks for it.
+    pub on_demand: bool,
 }
 
 impl SiteCertificates {
@@ -39,7 +41,7 @@ impl SiteCertificates {
             return Err(errors);
         }
         let (name, hosts) = (Arc::clone(&site.name), site.hosts.clone());
-        Ok(Self { site: name, hosts, default: site.default, certificates, slot: None })
+        Ok(Self { site: name, hosts, default: site.default, certificates, slot: None, on_demand: false })
     }
 
     /// What clients may dislike at `now`: a certificate's index, and why. A host that no certificate covers is charged

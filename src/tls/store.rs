@@ -12,6 +12,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::challenge::Challenges;
+use super::demand::{Demand, Missing};
 use super::inspect::covers;
 use super::load::LoadedCertificate;
 use super::site::SiteCertificates;
@@ -24,6 +25,7 @@ pub struct Store {
     map: ArcSwap<Map>,
     slots: Mutex<HashMap<String, Arc<Slot>>>,
     challenges: Challenges,
+    demand: Demand,
 }
 
 impl Store {
@@ -47,6 +49,24 @@ impl Store {
         &self.challenges
     }
 
+    pub fn demand(&self) -> &Demand {
+        &self.demand
+    }
+
+    /// The host of this name, if it gets its certificate on demand and hasn't got one.
+    pub fn missing(&self, name: &str) -> Option<Missing> {
+        let map = self.map.load();
+        let site = map.find(name).or(map.default.as_ref()).filter(|site| site.on_demand)?;
+        let host = name.strip_suffix('.').unwrap_or(name);
+        let missing = || Missing { site: Arc::clone(&site.name), host: host.to_ascii_lowercase() };
+        self.demand.certificate(host).is_none().then(missing)
+    }
+
+    /// Waits until somebody has got a certificate for a host, or won't.
+    pub async fn wait_for(&self, missing: Missing) {
+        self.demand.wish(missing).await;
+    }
+
     /// Each site's name and when the first of its certificates ends, in seconds since 1970: for
     /// [`crate::metrics::Metrics::set_certificates`].
     pub fn expiries(&self) -> Vec<(String, i64)> {
@@ -61,6 +81,11 @@ impl Store {
         let map = self.map.load();
         let name = hello.server_name();
         let site = name.and_then(|name| map.find(name)).or(if strict_sni { None } else { map.default.as_ref() })?;
+        if site.on_demand {
+            let host = name.map(|name| name.strip_suffix('.').unwrap_or(name))?;
+            let certificate = self.demand.certificate(host)?;
+            return is_usable(&certificate.key, hello).then(|| Arc::clone(&certificate.key));
+        }
         match &site.slot {
             Some(slot) => slot.certificate().filter(|c| is_usable(&c.key, hello)).map(|c| Arc::clone(&c.key)),
             None => site.choose(name, hello).map(|certificate| Arc::clone(&certificate.key)),
@@ -98,8 +123,10 @@ impl Map {
     fn new(sites: Vec<SiteCertificates>) -> Self {
         let mut map = Map::default();
         let mut default = None;
-        for site in sites.into_iter().filter(|site| !site.certificates.is_empty() || site.slot.is_some()) {
-            let keys = Arc::new(SiteKeys::new(site.site, site.certificates, site.slot));
+        for site in
+            sites.into_iter().filter(|site| !site.certificates.is_empty() || site.slot.is_some() || site.on_demand)
+        {
+            let keys = Arc::new(SiteKeys::new(site.site, site.certificates, site.slot, site.on_demand));
             for host in site.hosts {
                 let (table, key) = match host {
                     HostPattern::Exact(key) => (&mut map.exact, key),
@@ -136,12 +163,13 @@ struct SiteKeys {
     /// RSA last: any other signs several times faster.
     certificates: Vec<LoadedCertificate>,
     slot: Option<Arc<Slot>>,
+    on_demand: bool,
 }
 
 impl SiteKeys {
-    fn new(name: Arc<str>, mut certificates: Vec<LoadedCertificate>, slot: Option<Arc<Slot>>) -> Self {
+    fn new(name: Arc<str>, mut certificates: Vec<LoadedCertificate>, slot: Option<Arc<Slot>>, on_demand: bool) -> Self {
         certificates.sort_by_key(|certificate| certificate.key.key.algorithm() == SignatureAlgorithm::RSA);
-        Self { name, certificates, slot }
+        Self { name, certificates, slot, on_demand }
     }
 
     /// The first certificate that the client can use and that covers the name, else the first that it can use.

@@ -86,7 +86,7 @@ fn rsa(names: &[&str]) -> LoadedCertificate {
 }
 
 fn site(name: &str, hosts: Vec<HostPattern>, certificates: Vec<LoadedCertificate>) -> SiteCertificates {
-    SiteCertificates { site: name.into(), hosts, default: false, certificates, slot: None }
+    SiteCertificates { site: name.into(), hosts, default: false, certificates, slot: None, on_demand: false }
 }
 
 fn exact(host: &str) -> HostPattern {

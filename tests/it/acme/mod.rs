@@ -8,6 +8,7 @@ mod name_server;
 mod command;
 mod dns_01;
 mod issuance;
+mod on_demand;
 mod renewal;
 mod sharing;
 mod trouble;

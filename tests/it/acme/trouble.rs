@@ -11,7 +11,7 @@ use tidegate::acme::clock::{Clock, Manual};
 use tidegate::acme::context::Context;
 use tidegate::acme::service::Service;
 use tidegate::acme::store::Files;
-use tidegate::acme::wanted::Wanted;
+use tidegate::acme::wanted::Wants;
 use tidegate::config::load::load_str;
 use tidegate::config::machine::Nowhere;
 
@@ -165,7 +165,7 @@ fn a_day_of_failures_costs_a_ca_less_than_a_hundred_requests() {
         let manual = Manual::at(start);
         let store = Arc::new(Files::open(directory.path()).unwrap());
         let context = Context::new(store, tidegate::tls::Store::new(), Vec::new(), Clock::Manual(manual.clone()));
-        let service = Service::prepare(context, Wanted::of(&config), Box::new(|| {})).unwrap().start().unwrap();
+        let service = Service::prepare(context, Wants::of(&config), Box::new(|| {})).unwrap().start().unwrap();
         let mut moments = 0;
         loop {
             let next = eventually("nothing is under way", || manual.awaited());

@@ -3,30 +3,36 @@
 //! One loop: what is due is begun, what comes back is put into its slot, and in between questions about challenges are
 //! answered. Nothing here waits for one CA while another could be asked.
 
-use std::collections::BTreeMap;
+mod demand;
+
+use std::collections::{BTreeMap, HashMap};
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use super::attempt::{Outcomes, attempt, look, read, save};
-use super::board::Row;
-use super::bundle::Bundle;
-use super::context::Context;
-use super::state::State;
-use super::store::{Key, StoreError, Version};
-use super::wanted::Wanted;
-use super::{Moment, challenge};
-use crate::tls::{self, Question, Slot};
+use crate::acme::attempt::{Outcomes, attempt, look, read, save};
+use crate::acme::board::Row;
+use crate::acme::bundle::Bundle;
+use crate::acme::context::Context;
+use crate::acme::on_demand::Gatekeeper;
+use crate::acme::state::State;
+use crate::acme::store::{Key, StoreError, Version};
+use crate::acme::wanted::{Wanted, Wants};
+use crate::acme::{Moment, challenge};
+use crate::tls::{self, Question, Slot, Wish};
 
 /// Orders under way at once.
 const MOST_AT_ONCE: usize = 16;
 /// Questions about other instances' challenges that wait.
 const MOST_QUESTIONS: usize = 64;
+/// Hosts for which clients wait in their handshakes.
+const MOST_WISHES: usize = 64;
 /// How often the store is looked at for what other instances have done, and the clock for a jump.
 const GLANCE: Duration = Duration::from_secs(2);
 const STORE_FAILED: Duration = Duration::from_secs(60);
@@ -41,6 +47,11 @@ pub struct Service {
     /// The store's mark of changes, as seen last.
     seen: Option<Version>,
     questions: mpsc::Receiver<Question>,
+    wishes: mpsc::Receiver<Wish>,
+    wants: Wants,
+    gatekeeper: Gatekeeper,
+    /// Clients that wait for a certificate, by its id.
+    waiting: HashMap<String, Vec<oneshot::Sender<()>>>,
     commands: mpsc::Receiver<Command>,
     on_change: OnChange,
 }
@@ -53,7 +64,7 @@ pub struct Handle {
 
 /// From now on, keep these; tells when their slots are filled.
 struct Command {
-    wanted: Vec<Wanted>,
+    wants: Wants,
     done: std::sync::mpsc::SyncSender<()>,
 }
 
@@ -81,6 +92,12 @@ enum Task {
     Save,
 }
 
+/// Something that is over.
+enum Over {
+    Task(Box<Done>),
+    Asked(Box<demand::Asked>),
+}
+
 /// A task that is over.
 struct Done {
     id: String,
@@ -89,19 +106,31 @@ struct Done {
 }
 
 impl Service {
-    /// Loads what the store has of `wanted` into the slots of `context`'s certificates, and what nobody vouches for into
+    /// Loads what the store has of what is wanted into the slots of `context`'s certificates, and what nobody vouches for into
     /// those that stay empty.
     ///
     /// # Errors
     /// There is no runtime.
-    pub fn prepare(context: Context, wanted: Vec<Wanted>, on_change: OnChange) -> io::Result<Prepared> {
+    pub fn prepare(context: Context, wants: Wants, on_change: OnChange) -> io::Result<Prepared> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (ask, questions) = mpsc::channel(MOST_QUESTIONS);
         context.certificates.challenges().ask_elsewhere(ask);
+        let (wish, wishes) = mpsc::channel(MOST_WISHES);
+        context.certificates.demand().grant_by(wish);
         let (sender, commands) = mpsc::channel(1);
-        let mut service =
-            Self { context: Arc::new(context), entries: BTreeMap::new(), seen: None, questions, commands, on_change };
-        runtime.block_on(service.keep(wanted));
+        let mut service = Self {
+            context: Arc::new(context),
+            entries: BTreeMap::new(),
+            seen: None,
+            questions,
+            wishes,
+            wants: Wants::default(),
+            gatekeeper: Gatekeeper::default(),
+            waiting: HashMap::new(),
+            commands,
+            on_change,
+        };
+        runtime.block_on(service.keep(wants));
         Ok(Prepared { service, runtime, commands: sender })
     }
 
@@ -109,13 +138,13 @@ impl Service {
     async fn run(mut self) {
         challenge::sweep(&self.context).await;
         let context = Arc::clone(&self.context);
-        let mut tasks = FuturesUnordered::new();
+        let mut tasks: FuturesUnordered<Pin<Box<dyn Future<Output = Over>>>> = FuturesUnordered::new();
         loop {
             let now = context.now();
             while tasks.len() < MOST_AT_ONCE
                 && let Some((id, task)) = self.due(now)
             {
-                tasks.push(self.begin(id, task));
+                tasks.push(Box::pin(self.begin(id, task)));
             }
             self.tell(now);
             let wake = self.next_wake().filter(|_| tasks.len() < MOST_AT_ONCE).unwrap_or(now + STORE_FAILED);
@@ -123,16 +152,24 @@ impl Service {
             tokio::select! {
                 biased;
                 command = self.commands.recv() => match command {
-                    Some(Command { wanted, done }) => {
-                        self.keep(wanted).await;
+                    Some(Command { wants, done }) => {
+                        self.keep(wants).await;
                         // Whoever waited may have given up.
                         let _ = done.send(());
                     }
                     None => return,
                 },
-                Some(done) = tasks.next(), if !tasks.is_empty() => self.end(done),
+                Some(over) = tasks.next(), if !tasks.is_empty() => match over {
+                    Over::Task(done) => self.end(*done),
+                    Over::Asked(asked) => self.decide(*asked),
+                },
                 Some(Question { sought, answer }) = self.questions.recv() => {
                     let _ = answer.send(challenge::find(&context, &sought).await);
+                }
+                Some(wish) = self.wishes.recv() => {
+                    if let Some(asking) = self.hear(wish, tasks.len()) {
+                        tasks.push(Box::pin(asking));
+                    }
                 }
                 () = context.clock.sleep_until(wake, GLANCE) => self.glance().await,
             }
@@ -140,8 +177,13 @@ impl Service {
     }
 
     /// Keeps these certificates, and no others.
-    async fn keep(&mut self, wanted: Vec<Wanted>) {
+    async fn keep(&mut self, wants: Wants) {
+        self.wants = wants;
         let mut before = std::mem::take(&mut self.entries);
+        let mut wanted = self.wants.certificates.clone();
+        // Those that were got on demand stay, as long as their site wants that.
+        let on_demand = before.values().filter(|entry| entry.wanted.how.on_demand);
+        wanted.extend(on_demand.filter_map(|entry| self.wants.host(&entry.wanted.site, entry.wanted.names.first()?)));
         for wanted in wanted {
             let entry = match before.remove(&wanted.id) {
                 Some(entry) => Entry {
@@ -220,15 +262,21 @@ impl Service {
         self.entries.values().filter_map(|entry| entry.next(now)).map(|(at, _)| at).min()
     }
 
-    fn begin(&mut self, id: String, task: Task) -> impl Future<Output = Done> + 'static {
+    fn begin(&mut self, id: String, task: Task) -> impl Future<Output = Over> + 'static {
         let entry = self.entries.get_mut(&id).map(|entry| {
             entry.task = Some(task);
             (entry.wanted.clone(), entry.bundle.clone(), entry.state.clone())
         });
         let context = Arc::clone(&self.context);
+        let ask = self.wants.ask.clone();
         async move {
             let outcome = match (entry, task) {
-                (Some((wanted, _, _)), Task::Attempt) => attempt(&context, &wanted).await,
+                (Some((wanted, bundle, state)), Task::Attempt) => {
+                    match demand::refused_until(&context, &wanted, bundle.as_ref(), ask.as_ref()).await {
+                        Some(until) => Ok(Outcomes { state, bundle, unsaved: false, not_before: Some(until) }),
+                        None => attempt(&context, &wanted).await,
+                    }
+                }
                 (Some((wanted, _, _)), Task::Look) => look(&context, &wanted).await,
                 (Some((wanted, Some(bundle), state)), Task::Save) => {
                     let unsaved = !save(&context, &wanted, &bundle, &state).await;
@@ -236,7 +284,7 @@ impl Service {
                 }
                 _ => Ok(Outcomes { state: State::default(), bundle: None, unsaved: false, not_before: None }),
             };
-            Done { id, task, outcome }
+            Over::Task(Box::new(Done { id, task, outcome }))
         }
     }
 
@@ -257,6 +305,7 @@ impl Service {
                 {
                     self.take(&done.id, bundle);
                 }
+                self.after_demand(&done.id, now);
             }
             Err(error) => {
                 tracing::error!(%error, site = &*entry.wanted.site, "the certificate store can't be read");
@@ -359,10 +408,10 @@ impl Prepared {
 
 impl Handle {
     /// Has these certificates kept from now on; their slots are filled when this returns.
-    pub fn keep(&self, wanted: Vec<Wanted>) {
+    pub fn keep(&self, wants: Wants) {
         let (done, filled) = std::sync::mpsc::sync_channel(1);
         if let Some(commands) = &self.commands
-            && commands.try_send(Command { wanted, done }).is_ok()
+            && commands.try_send(Command { wants, done }).is_ok()
         {
             // A store that takes longer fills them later.
             let _ = filled.recv_timeout(Duration::from_secs(10));
