@@ -22,7 +22,7 @@ pub(super) struct Answer {
 /// Without a word about it, or with nonsense (RFC 9773 4.3).
 const USUAL_WAIT: Duration = Duration::from_secs(6 * 3600);
 const SHORTEST_WAIT: Duration = Duration::from_secs(60);
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(Deserialize)]
 struct Directory {

@@ -125,7 +125,7 @@ pub async fn look(context: &Context, wanted: &Wanted) -> Result<Outcomes, StoreE
     let (mut state, bundle) = read(context, wanted).await?;
     let outcomes = |state, bundle| Outcomes { state, bundle, unsaved: false, not_before: None };
     let now = context.now();
-    if state.suggestion.next_check.is_some_and(|next| next > now) {
+    if state.suggestion.next_check.is_some_and(|next| next > now && next <= now + 2 * ari::LONGEST_WAIT) {
         // Another instance has asked.
         return Ok(outcomes(state, bundle));
     }

@@ -48,8 +48,9 @@ impl Clock {
             Clock::System => tokio::time::sleep(moment.since(Moment::now()).min(longest)).await,
             Clock::Manual(manual) => {
                 let mut now = manual.now.subscribe();
-                // The sender lives as long as the clock.
-                let _ = now.wait_for(|now| *now >= moment.millis()).await;
+                let asleep = *now.borrow();
+                // The sender lives as long as the clock. One that is set back is looked at anew, as the system's is.
+                let _ = now.wait_for(|now| *now >= moment.millis() || *now < asleep).await;
             }
         }
     }

@@ -23,6 +23,9 @@ pub struct State {
     /// Who issued the certificate that is there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
+    /// When it came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issued: Option<Moment>,
     /// The certificate that [`State::suggestion`] is about, as RFC 9773 names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<String>,
@@ -102,6 +105,8 @@ impl Phase {
     }
 }
 
+/// The clocks of instances with one store may differ by this much.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(3600);
 /// How long a refused name is left out before it is tried again.
 const REFUSED_FOR: Duration = Duration::from_secs(24 * 3600);
 
@@ -136,7 +141,12 @@ impl State {
             None => Due { at: now, why: Why::Asked },
             Some(_) if self.asked.is_some() => Due { at: now, why: Why::Asked },
             Some((validity, fingerprint)) => {
-                let due = due(validity, fingerprint, &self.suggestion);
+                let mut due = due(validity, fingerprint, &self.suggestion);
+                // Where the clock is far ahead of the CA's, a new certificate is due already: that mustn't be a loop. One
+                // that seems to have come later than now says that the clock was.
+                if let Some(issued) = self.issued.filter(|issued| due.why == Why::Lifetime && *issued <= now) {
+                    due.at = due.at.max(issued + validity.lifetime() / 10);
+                }
                 // A name that was left out is tried again.
                 let again = self.refused.values().map(|refused| refused.until).min();
                 match again.filter(|again| *again < due.at) {
@@ -145,7 +155,8 @@ impl State {
                 }
             }
         };
-        match &self.trouble {
+        // A failure that seems to lie ahead was noted by a clock that has been set since.
+        match self.trouble.as_ref().filter(|trouble| trouble.at <= now + CLOCKS_DIFFER) {
             Some(trouble) => Due { at: wanted.at.max(trouble.until), why: wanted.why },
             None => wanted,
         }
@@ -208,6 +219,7 @@ impl State {
         self.suggestion = self.suggestion.after_renewal(why, now);
         self.certificate = certificate;
         self.issuer = Some(issuer.to_owned());
+        self.issued = Some(now);
         self.trouble = None;
         self.asked = None;
         self.refused.retain(|name, _| !names.contains(name));
@@ -254,6 +266,20 @@ mod tests {
         state.failed(&Failure::new(Class::Server, "500"), "ca", late, 0.0);
         assert_eq!(state.next(Some((valid(), 0)), late).at, late + MINUTE);
         assert_eq!(state.phase(Some(valid()), false, late), Phase::Backoff);
+    }
+
+    #[test]
+    fn a_clock_far_ahead_makes_no_loop_and_one_set_back_no_end() {
+        let mut state = state();
+        // The CA dates the certificate as of today, which is 70 days ago by this clock.
+        let ahead = start() + 70 * DAY;
+        state.issued("ca", None, &["a.b".into()], Why::Lifetime, ahead);
+        assert_eq!(state.next(Some((valid(), 0)), ahead).at, ahead + 9 * DAY);
+        // Set right again, all is as it would have been.
+        assert_eq!(state.next(Some((valid(), 0)), start()).at, start() + 60 * DAY);
+        state.failed(&Failure::new(Class::Policy, "no"), "ca", ahead, 0.0);
+        assert_eq!(state.next(None, ahead).at, ahead + DAY);
+        assert_eq!(state.next(None, start()).at, start());
     }
 
     #[test]

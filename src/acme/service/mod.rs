@@ -24,7 +24,7 @@ use crate::acme::on_demand::Gatekeeper;
 use crate::acme::state::State;
 use crate::acme::store::{Key, StoreError, Version};
 use crate::acme::wanted::{Wanted, Wants};
-use crate::acme::{Moment, challenge};
+use crate::acme::{Moment, ari, challenge};
 use crate::tls::{self, Question, Slot, Wish};
 
 /// Orders under way at once.
@@ -367,7 +367,9 @@ impl Entry {
         }
         let attempt = (self.due(now), Task::Attempt);
         let look = self.bundle.as_ref().filter(|bundle| self.state.asks_for_suggestions(bundle.validity));
-        let look = look.map(|_| (self.state.suggestion.next_check.unwrap_or(now), Task::Look));
+        // A CA's word holds for a day at most: a later time is that of a clock that has been set since.
+        let check = self.state.suggestion.next_check.filter(|check| *check <= now + 2 * ari::LONGEST_WAIT);
+        let look = look.map(|_| (check.unwrap_or(now), Task::Look));
         let (at, task) = match self.unsaved {
             true => (now, Task::Save),
             false => look.filter(|look| look.0 < attempt.0).unwrap_or(attempt),

@@ -29,6 +29,8 @@ pub struct Options {
     pub newer: bool,
     /// Another port for TLS-ALPN-01 or HTTP-01, where nobody listens.
     pub deaf: bool,
+    /// Every challenge counts as answered.
+    pub believes: bool,
     /// Names are looked up here instead of at the mock DNS, which has 127.0.0.1 for every one.
     pub dns: Option<SocketAddr>,
 }
@@ -42,6 +44,7 @@ impl Default for Options {
             authorizations_reused: 0,
             newer: false,
             deaf: false,
+            believes: false,
             dns: None,
         }
     }
@@ -196,6 +199,7 @@ impl Ca {
             .arg(at.join("pebble.json"))
             .args(["-dnsserver", &self.options.dns.unwrap_or(self.dns_server).to_string()])
             .env("PEBBLE_VA_NOSLEEP", "1")
+            .env("PEBBLE_VA_ALWAYS_VALID", if self.options.believes { "1" } else { "0" })
             .env("PEBBLE_WFE_NONCEREJECT", self.options.nonces_refused.to_string())
             .env("PEBBLE_AUTHZREUSE", self.options.authorizations_reused.to_string())
             .stdin(Stdio::null())

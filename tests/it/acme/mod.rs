@@ -1,6 +1,7 @@
 //! Certificates that get and renew themselves, against real CAs.
 
 mod ca;
+mod caddy;
 mod front;
 mod host;
 mod name_server;

@@ -183,6 +183,43 @@ fn a_day_of_failures_costs_a_ca_less_than_a_hundred_requests() {
 }
 
 #[test]
+fn a_clock_that_jumps_makes_neither_a_loop_nor_an_end() {
+    let ca = Ca::with(Options { believes: true, ..Options::default() });
+    let toml = Host::of(&ca).site(&["a.test"], "").toml(std::path::Path::new("unused"));
+    let config = load_str("test.toml", &toml, &Nowhere).unwrap_or_else(|e| panic!("{e}")).config;
+    let directory = TempDir::new().unwrap();
+    let manual = Manual::at(Moment::parse("1970-01-02T00:00:00Z").unwrap());
+    let store = Arc::new(Files::open(directory.path()).unwrap());
+    let context = Context::new(store, tidegate::tls::Store::new(), Vec::new(), Clock::Manual(manual.clone()));
+    let _service = Service::prepare(context, Wants::of(&config), Box::new(|| {})).unwrap().start().unwrap();
+    let idle = || eventually("nothing is under way", || manual.awaited());
+    // A machine without a battery: it serves, and asks nobody.
+    idle();
+    assert_eq!(ca.front.total(), 0);
+    // Its clock is set.
+    let today = Moment::now();
+    manual.set(today);
+    eventually("a certificate is ordered", || ca.certificates() == 1);
+    // Now it is 70 days ahead of the CA's: each certificate is due when it comes.
+    let ahead = today + Duration::from_secs(70 * 24 * 3600);
+    idle();
+    manual.set(ahead);
+    eventually("it is renewed", || ca.certificates() == 2);
+    for _ in 0..20 {
+        let next = idle();
+        if next > ahead + Duration::from_secs(24 * 3600) {
+            break;
+        }
+        manual.set(next);
+    }
+    assert_eq!(ca.orders(), 2);
+    // And set back: all goes on.
+    manual.set(today);
+    let day = Duration::from_secs(24 * 3600);
+    eventually("it is looked at within a day", || manual.awaited().is_some_and(|next| next <= today + day));
+}
+
+#[test]
 fn a_store_without_room_orders_nothing_and_keeps_serving() {
     let ca = Ca::start();
     let mounted = TempDir::new().unwrap();
