@@ -15,6 +15,7 @@ mod log;
 mod reverse_proxy;
 mod run;
 mod text;
+mod trust;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -80,6 +81,8 @@ enum Verb {
     Healthcheck(healthcheck::Healthcheck),
     /// Load a server and tell its rate and latencies, or compare two reports
     Bench(Box<bench::Bench>),
+    /// Have this machine trust the demo's certificate, by a CA that can vouch for localhost alone
+    Trust(trust::Trust),
     /// Print the JSON Schema of the configuration file, for editors
     Schema,
     /// Print a completion script for a shell
@@ -121,6 +124,7 @@ impl Verb {
             Verb::Demo(arguments) => arguments.perform(),
             Verb::Healthcheck(arguments) => arguments.perform(),
             Verb::Bench(arguments) => arguments.perform(),
+            Verb::Trust(arguments) => arguments.perform(),
             Verb::Schema => text::schema(),
             Verb::Completions { shell } => text::completions(Arguments::command(), shell),
             Verb::Man => text::man(Arguments::command()),

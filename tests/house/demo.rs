@@ -18,20 +18,29 @@ fn free_addresses<const N: usize>() -> [SocketAddr; N] {
 struct Demo {
     child: Child,
     http: SocketAddr,
+    https: SocketAddr,
     lines: mpsc::Receiver<String>,
 }
 
 impl Demo {
     fn start() -> Self {
+        Self::start_at_home(None)
+    }
+
+    /// With a directory for its user's data.
+    fn start_at_home(data: Option<&std::path::Path>) -> Self {
         let [http, https, metrics] = free_addresses();
         let flags = [("--http", http), ("--https", https), ("--metrics", metrics)];
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
         command.arg("demo").args(flags.iter().flat_map(|(flag, address)| [flag.to_string(), address.to_string()]));
+        if let Some(data) = data {
+            command.env("XDG_DATA_HOME", data);
+        }
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let (sender, lines) = mpsc::channel();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        Self { child, http, lines }
+        Self { child, http, https, lines }
     }
 
     /// The lines until one contains `words`.
@@ -66,6 +75,32 @@ impl Drop for Demo {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+#[test]
+fn whoever_trusts_the_demos_ca_sees_no_complaint() {
+    let data = tempfile::TempDir::new().unwrap();
+    let root = data.path().join("root.pem");
+    let printed = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+        .args(["trust", "--print"])
+        .env("XDG_DATA_HOME", data.path())
+        .output()
+        .unwrap();
+    assert!(printed.status.success(), "{printed:?}");
+    std::fs::write(&root, &printed.stdout).unwrap();
+    let demo = Demo::start_at_home(Some(data.path()));
+    demo.lines_until("Ctrl-C stops it");
+    for host in ["localhost", "127.0.0.1"] {
+        let url = format!("https://{host}:{}/health", demo.https.port());
+        let got = Command::new("curl").args(["-sSf", "--cacert"]).arg(&root).arg(&url).output().unwrap();
+        assert!(got.status.success(), "{got:?}");
+    }
+    let removed = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+        .args(["trust", "--remove"])
+        .env("XDG_DATA_HOME", data.path())
+        .output()
+        .unwrap();
+    assert!(removed.status.success() && !data.path().join("tidegate/demo-ca.key").exists(), "{removed:?}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use tempfile::TempDir;
 
+use super::super::trust;
 use super::{Backend, Demo};
 use crate::config::load::{self, Loaded};
 use crate::server::ThisMachine;
@@ -22,7 +23,9 @@ impl Setup {
     pub(super) fn write(demo: &Demo, backends: &[Backend]) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("tidegate-demo-").tempdir()?;
         let path = directory.path();
-        let certificate = tls::self_signed(&["localhost", "127.0.0.1"].map(str::to_owned))?;
+        let names = ["localhost", "127.0.0.1"].map(str::to_owned);
+        let trusted = trust::of_this_user().and_then(|ca| ca.issue(&names).ok());
+        let certificate = trusted.map_or_else(|| tls::self_signed(&names), Ok)?;
         fs::write(path.join(CHAIN), certificate.chain_pem)?;
         write_private(&path.join(KEY), certificate.key_pem.as_bytes())?;
         fs::write(path.join(FILE), configuration(demo, backends, path))?;
