@@ -13,13 +13,14 @@ use crate::support::{Certificate, Gate, Ran, Setup, eventually, refusing_address
 /// A server as a child, on a Unix socket in a directory of its own; killed when dropped.
 struct Server {
     child: Child,
+    /// The signal that ends it at once. It must be one that the server takes whatever this process has ignored.
+    stop: &'static str,
     directory: TempDir,
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // PostgreSQL's immediate shutdown takes its children along.
-        let _ = Command::new("kill").args(["-QUIT", &self.child.id().to_string()]).status();
+        let _ = Command::new("kill").args([self.stop, &self.child.id().to_string()]).status();
         let _ = self.child.wait();
     }
 }
@@ -73,7 +74,8 @@ fn start_postgres() -> Option<Server> {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let server = Server { child, directory };
+    // An immediate shutdown, which takes its children along.
+    let server = Server { child, stop: "-QUIT", directory };
     eventually("PostgreSQL listens", || data.join(".s.PGSQL.5432").exists());
     Some(server)
 }
@@ -130,7 +132,7 @@ fn start_redis() -> Option<Server> {
         eprintln!("skipped: there is no Redis here; scripts/install-needs test installs it where apt can");
         return None;
     };
-    let server = Server { child, directory };
+    let server = Server { child, stop: "-KILL", directory };
     eventually("Redis listens", || socket.exists());
     Some(server)
 }
