@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use super::{Checker, Names};
 use crate::config::diagnostic::{Place, quote};
 use crate::config::file::{ConfigFile, TcpFile, TlsFile};
-use crate::config::model::{Address, HashKey, Policy, TcpListener, TcpRoute, Tls, Upstream};
+use crate::config::model::{Address, HashKey, Policy, TcpListener, TcpRoute, Tls, Upstream, UpstreamProtocol};
 use crate::config::read::At;
 use crate::config::value::{HostName, Name};
 
@@ -94,6 +94,12 @@ impl Checker<'_> {
         let index = names.find(name, self)?;
         // One with complaints of its own may be missing among the checked.
         let upstream = upstreams.iter().find(|upstream| *upstream.name == *name.0)?;
+        if upstream.protocol != UpstreamProtocol::Http1 {
+            let title = format!("upstream {} is spoken to in HTTP/2", quote(&name.0));
+            self.error(title, name.place, "these connections are passed on as they are")
+                .help("give them an upstream of their own, without `protocol`");
+            return None;
+        }
         let needs_request =
             |what: &str| (format!("upstream {} balances by what only HTTP has", quote(&name.0)), what.to_owned());
         let wrong = match &upstream.policy {
