@@ -8,7 +8,9 @@ use h2::ext::Protocol;
 use h2::{Reason, RecvStream, SendStream};
 use http::Request;
 
-use crate::support::{Answer, Fate, Gate, H2Client, Message, Origin, RawH2, Setup, error, eventually, kind, reason_of};
+use crate::support::{
+    Answer, Fate, Gate, H2Client, H2Origin, Message, Origin, RawH2, Setup, error, eventually, kind, reason_of,
+};
 
 /// What a server makes of a client's key: RFC 6455 4.2.2.
 fn accept(request: &Message) -> String {
@@ -98,6 +100,17 @@ fn a_websocket_opens_and_carries_bytes_both_ways() {
     let record = &gate.records(1)[0];
     assert_eq!((&record["status"], &record["target"]), (&200.into(), &"/chat?room=1".into()));
     assert_eq!((&record["bytes_sent"], &record["reason"]), (&300_101.into(), &serde_json::Value::Null));
+}
+
+#[test]
+fn an_upstream_that_is_spoken_to_in_http2_gets_none() {
+    let origin = H2Origin::echo();
+    let gate = Setup::to(&[origin.address()]).listener("h2c = true").upstream("protocol = \"h2c\"").start();
+    let mut client = gate.h2c();
+    let (response, _send) = ask(&mut client, handshake("websocket"));
+    let response = client.wait(response).unwrap();
+    assert_eq!((response.status().as_u16(), &*gate.logged_reason()), (502, "upstream_no_upgrade"));
+    assert_eq!(origin.connections(), 0);
 }
 
 #[test]
