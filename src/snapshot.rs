@@ -281,15 +281,16 @@ fn compile_dial(
 ) -> Result<Arc<Dial>, Vec<ClientError>> {
     let before = before.map(|before| before.dial());
     let Some(settings) = &config.tls else {
-        return Ok(before.filter(|dial| dial.is_plain()).map_or_else(Dial::plain, Arc::clone));
+        let kept = before.filter(|dial| dial.suits(config, None)).map(Arc::clone);
+        return Ok(kept.unwrap_or_else(|| Dial::plain(config)));
     };
     let protocol: &[u8] = match config.protocol {
         config::UpstreamProtocol::Http1 => b"http/1.1",
         config::UpstreamProtocol::Http2(_) => b"h2",
     };
     let client = tls::client(settings, protocol, roots)?;
-    let kept = before.filter(|dial| dial.is_tls_of(&client.digest)).map(Arc::clone);
-    Ok(kept.unwrap_or_else(|| Dial::tls(client.config, client.digest, settings.server_name.as_deref())))
+    let kept = before.filter(|dial| dial.suits(config, Some(&client.digest))).map(Arc::clone);
+    Ok(kept.unwrap_or_else(|| Dial::tls(config, client.config, client.digest, settings.server_name.as_deref())))
 }
 
 fn carry_limiter(config: &config::Limit, previous: Option<&Snapshot>) -> Arc<Limiter> {

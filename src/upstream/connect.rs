@@ -78,7 +78,7 @@ async fn connect_socket(
     client: Option<Announced>,
     deadline: Instant,
 ) -> Result<TcpStream, ConnectError> {
-    match timeout_at(deadline, endpoint.socket.open(endpoint.address(), client)).await {
+    match timeout_at(deadline, endpoint.dial.socket.open(endpoint.address(), client)).await {
         Ok(stream) => Ok(stream?),
         Err(_) => Err(ConnectError::TimedOut),
     }

@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 
-use crate::config::Address;
+use super::socket::SocketOptions;
+use crate::config::{self, Address};
 
 /// What all connections of an upstream have in common. A connection made by one is never used for another: after a
 /// reload that changed anything of it, the old connections serve no further request.
 pub struct Dial {
     id: u32,
+    pub(super) socket: SocketOptions,
     pub(super) tls: Option<TlsDial>,
 }
 
@@ -27,23 +29,28 @@ pub(super) struct TlsDial {
 
 impl Dial {
     /// Plain text.
-    pub fn plain() -> Arc<Self> {
-        Arc::new(Self { id: 0, tls: None })
+    pub fn plain(upstream: &config::Upstream) -> Arc<Self> {
+        Self::new(upstream, None)
     }
 
     /// TLS. `server_name` replaces the host of each endpoint's address; `digest` has to differ where anything does.
-    pub fn tls(config: Arc<ClientConfig>, digest: [u8; 32], server_name: Option<&str>) -> Arc<Self> {
+    pub fn tls(
+        upstream: &config::Upstream,
+        config: Arc<ClientConfig>,
+        digest: [u8; 32],
+        server_name: Option<&str>,
+    ) -> Arc<Self> {
         let server_name = server_name.and_then(|name| ServerName::try_from(name.to_owned()).ok());
-        Arc::new(Self { id: NEXT_ID.fetch_add(1, Relaxed), tls: Some(TlsDial { config, digest, server_name }) })
+        Self::new(upstream, Some(TlsDial { config, digest, server_name }))
     }
 
-    pub fn is_plain(&self) -> bool {
-        self.tls.is_none()
+    fn new(upstream: &config::Upstream, tls: Option<TlsDial>) -> Arc<Self> {
+        Arc::new(Self { id: NEXT_ID.fetch_add(1, Relaxed), socket: SocketOptions::of(upstream), tls })
     }
 
-    /// Whether it is TLS of this digest.
-    pub fn is_tls_of(&self, digest: &[u8; 32]) -> bool {
-        self.tls.as_ref().is_some_and(|tls| tls.digest == *digest)
+    /// Whether it makes connections as this upstream wants them, over TLS of this digest or, without one, in plain text.
+    pub fn suits(&self, upstream: &config::Upstream, digest: Option<&[u8; 32]>) -> bool {
+        self.tls.as_ref().map(|tls| &tls.digest) == digest && self.socket == SocketOptions::of(upstream)
     }
 
     /// What connections to an endpoint are kept under: two of the same key may stand in for each other.
@@ -70,5 +77,4 @@ impl fmt::Debug for Dial {
     }
 }
 
-/// 0 is plain text.
-static NEXT_ID: AtomicU32 = AtomicU32::new(1);
+static NEXT_ID: AtomicU32 = AtomicU32::new(0);

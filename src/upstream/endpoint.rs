@@ -15,7 +15,6 @@ use super::ejection::{Failures, Verdict};
 use super::group::{Balance, Group};
 use super::pace::{Back, Pace};
 use super::seconds::{millis, seconds};
-use super::socket::SocketOptions;
 use super::sticky::Token;
 use crate::config::Address;
 
@@ -23,7 +22,6 @@ use crate::config::Address;
 /// name and address.
 pub struct Endpoint {
     pub(super) address: Address,
-    pub(super) socket: Arc<SocketOptions>,
     pub(super) name: Box<str>,
     pub(super) configured: Arc<str>,
     pub(super) upstream: Arc<str>,

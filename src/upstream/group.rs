@@ -11,7 +11,6 @@ use super::dial::Dial;
 use super::endpoint::{Endpoint, EndpointTls, InFlight, Live, Rules};
 use super::policy::{Choice, Dice, Peer, Request};
 use super::seconds::{seconds, whole};
-use super::socket::SocketOptions;
 use super::sticky::Sticky;
 use super::tried::Tried;
 use crate::config::{self, Address};
@@ -43,12 +42,10 @@ impl Group {
         let single = matches!(addresses, [(only, _)] if !only.backup);
         let usable = |backup: bool| addresses.iter().filter(|(e, _)| e.backup == backup && !e.down).count();
         let floor = floor(config.ejection.min_available, usable(false));
-        let socket = Arc::new(SocketOptions::of(config));
         let mut endpoint = |group: &Weak<Group>, (entry, address): &(&config::Endpoint, Address)| {
             let live = live(address);
             Endpoint {
                 address: address.clone(),
-                socket: Arc::clone(&socket),
                 name: address.to_string().into(),
                 configured: Arc::from(&*entry.address),
                 upstream: Arc::clone(&config.name),

@@ -67,7 +67,7 @@ impl Upstream {
     /// `previous` knows them. If `previous` has the same name, its live state is shared by address; nothing in it is
     /// changed before [`supersede`](Upstream::supersede), so that a reload may still be given up.
     pub fn new(config: &config::Upstream, previous: Option<&Upstream>) -> Self {
-        Self::dialing(config, previous, Dial::plain())
+        Self::dialing(config, previous, Dial::plain(config))
     }
 
     /// [`new`](Upstream::new) with a way to connect of its own.

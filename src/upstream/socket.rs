@@ -17,7 +17,7 @@ use crate::http::socket::{adopt, set_options};
 use crate::proxy_protocol::{Version, encode};
 
 /// What an upstream says of its connections, below TLS and HTTP.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SocketOptions {
     /// For endpoints of either family.
     bind_v4: Option<Ipv4Addr>,

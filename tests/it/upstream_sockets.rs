@@ -46,6 +46,26 @@ fn unix_origin() -> (TempDir, String, Arc<Mutex<Vec<String>>>) {
     (directory, format!("\"unix:{}\"", path.display()), heads)
 }
 
+#[test]
+fn a_reload_that_changes_how_sockets_are_made_leaves_the_idle_ones_unused() {
+    let origin = Origin::named("a");
+    let setup = Setup::to(&[origin.address()]).top("workers = 1");
+    let gate = setup.clone().start();
+    let mut opened = 0;
+    for keys in ["", "bind = \"127.0.0.9\"", "bind = \"127.0.0.9\"\ntcp_user_timeout = \"5s\"", "tcp_keepalive = true"]
+    {
+        opened += 1;
+        let setup = setup.clone().upstream(keys);
+        gate.reload(&setup);
+        assert_eq!(gate.get("/").text(), "a");
+        assert_eq!(origin.connections_opened(), opened, "{keys}");
+        // Something else changes.
+        gate.reload(&setup.upstream("slow_start = \"1s\"\npolicy = \"round_robin\""));
+        assert_eq!(gate.get("/").text(), "a");
+        assert_eq!(origin.connections_opened(), opened, "{keys}");
+    }
+}
+
 /// An origin that takes a PROXY header off each connection: what each said, and how many requests followed it.
 struct Announced {
     address: std::net::SocketAddr,
