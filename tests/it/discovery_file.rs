@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::support::{Binary, Gate, Latch, Origin, Setup, eventually, program, run, scrape, sum_of};
+use crate::support::{Binary, Gate, H2Origin, Latch, Origin, Setup, eventually, program, run, scrape, sum_of};
 
 fn list(endpoints: &[SocketAddr]) -> String {
     let lines: String = endpoints.iter().map(|address| format!("    \"{address}\",\n")).collect();
@@ -22,6 +22,22 @@ fn setup(path: &Path) -> Setup {
 fn assert_eventually_answered_by(gate: &Gate, name: &str) {
     let mut client = gate.client();
     eventually(&format!("{name} answers"), || (0..4).all(|_| client.get("/").text() == name));
+}
+
+#[test]
+fn the_http2_connections_to_an_endpoint_that_left_end_with_their_requests() {
+    let [first, second] = [H2Origin::echo(), H2Origin::echo()];
+    let files = Files::new();
+    fs::write(&files.path, list(&[first.address()])).unwrap();
+    let gate = setup(&files.path).top("workers = 1").upstream("protocol = \"h2c\"").start();
+    let mut client = gate.client();
+    client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\na");
+    eventually("the request is there", || first.heads().len() == 1);
+    files.rename_over(&list(&[second.address()]));
+    eventually("the other is asked", || gate.get("/").status == 200 && !second.heads().is_empty());
+    assert_eq!(client.send("b").response("POST").text(), "ab");
+    eventually("none is kept", || first.connections_open() == 0);
+    assert_eq!(second.connections_open(), 1);
 }
 
 struct Files {

@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout_at};
 use self::session::{Session, negotiates};
 use super::Endpoint;
 use super::connect::{ConnectError, FAR, Handshake, connect};
+use super::endpoint::Live;
 use crate::config;
 
 pub use self::session::Place;
@@ -29,6 +30,7 @@ pub struct Sessions {
 }
 
 struct Slot {
+    live: Arc<Live>,
     sessions: Vec<Rc<Session>>,
     /// Held by whoever opens a connection, so that the requests that come meanwhile share it.
     opening: Rc<Mutex<()>>,
@@ -102,6 +104,7 @@ impl Sessions {
     ) -> Rc<Mutex<()>> {
         let mut slots = self.slots.borrow_mut();
         let slot = slots.entry(endpoint.connection_key()).or_insert_with(|| Slot {
+            live: Arc::clone(&endpoint.live),
             sessions: Vec::new(),
             opening: Rc::default(),
             idle_timeout: upstream.timeouts.idle,
@@ -114,10 +117,13 @@ impl Sessions {
         Rc::clone(&slot.opening)
     }
 
-    /// Gives up what is closed, has been idle for too long, or has lived long enough. Requests on it are finished. Called
-    /// about once a second.
+    /// Gives up what is closed, has been idle for too long, has lived long enough, or leads to an endpoint that has left.
+    /// Requests on it are finished. Called about once a second.
     pub fn sweep(&self, now: Instant) {
         self.slots.borrow_mut().retain(|_, slot| {
+            if slot.live.is_gone() {
+                return false;
+            }
             let (mut idle, timeout, at_most) = (0, slot.idle_timeout, slot.idle_at_most);
             let lifetime = slot.max_lifetime;
             slot.sessions.retain(|session| {
