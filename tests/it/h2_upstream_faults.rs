@@ -282,6 +282,71 @@ fn silence_with_a_request_in_flight_is_ended_by_a_ping() {
     assert_eq!((gate.get("/").status, &*gate.logged_reason()), (502, "upstream_closed"));
 }
 
+/// Allows one stream at a time. The first connection says so when `release` opens, and refuses what has come by then.
+fn late_and_narrow(release: &Latch) -> SocketAddr {
+    let release = release.clone();
+    raw_h2_origin(move |mut raw, number| {
+        let Some(first) = raw.request() else { return };
+        if number == 0 {
+            release.wait();
+        }
+        // SETTINGS_MAX_CONCURRENT_STREAMS
+        raw.send(kind::SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 1]);
+        raw.send(kind::SETTINGS, flag::ACK, 0, b"");
+        raw.send(kind::PING, 0, 0, b"settled?");
+        while let Ok(frame) = raw.frame() {
+            match frame.kind {
+                kind::HEADERS => {
+                    raw.send(kind::RST_STREAM, 0, frame.stream, &error::REFUSED_STREAM.to_be_bytes());
+                }
+                kind::PING => break,
+                _ => {}
+            }
+        }
+        raw.answer(first, "ok");
+        while let Some(stream) = raw.request() {
+            raw.answer(stream, "ok");
+        }
+    })
+}
+
+#[test]
+fn until_an_endpoint_has_said_how_many_streams_it_takes_it_gets_one() {
+    let release = Latch::new();
+    // With one endpoint there is no other try.
+    let gate = h2c(&[late_and_narrow(&release)]).start();
+    let mut clients: Vec<_> = (0..10).map(|_| gate.client()).collect();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    }
+    eventually("all are under way", || gate.metric("tidegate_endpoint_in_flight") == 10.0);
+    release.open();
+    for mut client in clients {
+        assert_eq!(client.response("GET").text(), "ok");
+    }
+    assert_eq!(gate.metric("tidegate_upstream_requests_total{outcome=\"refused\"}"), 0.0);
+}
+
+#[test]
+fn an_endpoint_that_never_says_how_many_streams_it_takes_gets_another_connection() {
+    let origin = raw_h2_origin(|mut raw, number| {
+        if number == 0 {
+            while raw.frame().is_ok() {}
+        }
+        let mut stream = raw.settle();
+        while let Some(number) = stream {
+            raw.answer(number, "ok");
+            stream = raw.request();
+        }
+    });
+    let gate = h2c(&[origin]).upstream("timeouts.connect = \"200ms\"\nmax_fails = 0").start();
+    let mut held = gate.client();
+    held.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    eventually("it is under way", || gate.metric("tidegate_endpoint_in_flight") == 1.0);
+    eventually("another is opened", || gate.get("/").status == 200);
+    assert_eq!(gate.metric("tidegate_upstream_connections_total{state=\"opened\"}"), 2.0);
+}
+
 #[test]
 fn an_endpoint_that_allows_fewer_streams_than_were_opened_is_served_in_turn() {
     let origin = raw_h2_origin(|mut raw, _| {

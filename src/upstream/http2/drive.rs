@@ -13,7 +13,7 @@ use h2::{Ping, PingPong};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::session::State;
+use super::session::{State, UNSETTLED};
 use crate::http::stream::Stream;
 use crate::http::timer::Timer;
 
@@ -39,12 +39,19 @@ pub(super) async fn drive(
                 }
                 Poll::Ready(())
             }
-            Poll::Pending => life.poll(cx, &state),
+            Poll::Pending => {
+                if !state.settled.get() && connection.max_concurrent_send_streams() != UNSETTLED {
+                    state.settled.set(true);
+                    state.news.notify_waiters();
+                }
+                life.poll(cx, &state)
+            }
         }
     })
     .await;
     // What is still on it fails when the connection is dropped.
     state.closed.set(true);
+    state.news.notify_waiters();
 }
 
 /// Asks whether the other end still answers: at an interval, or when a request has timed out.

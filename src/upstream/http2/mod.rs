@@ -70,8 +70,17 @@ impl Sessions {
         let deadline = now.checked_add(upstream.timeouts.connect).unwrap_or(now + FAR);
         let opening = self.opening(endpoint, upstream, terms);
         let _turn = timeout_at(deadline, opening.lock()).await.map_err(|_| ConnectError::TimedOut)?;
-        if let Some(place) = self.find(endpoint, terms) {
-            return Ok(Reached { place, opened: None });
+        loop {
+            if let Some(place) = self.find(endpoint, terms) {
+                return Ok(Reached { place, opened: None });
+            }
+            let Some(session) = self.promising(endpoint) else { break };
+            if timeout_at(deadline, session.news()).await.is_err() {
+                if session.age(Instant::now()) >= upstream.timeouts.connect {
+                    session.retire();
+                }
+                return Err(ConnectError::TimedOut);
+            }
         }
         let opened = connect(endpoint, None, deadline.saturating_duration_since(Instant::now())).await?;
         if opened.handshake.is_some() && !negotiates(&opened.stream) {
@@ -94,6 +103,12 @@ impl Sessions {
         let slot = slots.get_mut(&endpoint.connection_key())?;
         slot.sessions.retain(|session| session.is_open());
         slot.sessions.iter().find(|session| session.has_room(terms.max_streams)).map(|session| session.place(true))
+    }
+
+    /// A connection that may soon have room: what is opened beside it would not be needed.
+    fn promising(&self, endpoint: &Endpoint) -> Option<Rc<Session>> {
+        let slots = self.slots.borrow();
+        slots.get(&endpoint.connection_key())?.sessions.iter().find(|session| session.is_promising()).map(Rc::clone)
     }
 
     fn opening(

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use h2::SendStream;
 use h2::client::{Builder, ResponseFuture, SendRequest};
 use http::Request;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::drive::{Watched, drive};
@@ -41,6 +42,10 @@ pub(super) struct State {
     pub(super) suspect: Cell<bool>,
     /// A response head came over it.
     pub(super) answered: Cell<bool>,
+    /// Its peer's SETTINGS have come: how many streams it takes is known.
+    pub(super) settled: Cell<bool>,
+    /// Told when it is settled, or will hardly be.
+    pub(super) news: Notify,
     /// Reads that brought something.
     pub(super) reads: Cell<u64>,
     /// Of the task that drives it.
@@ -73,6 +78,7 @@ impl Session {
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(window)
             .max_send_buffer_size(MAX_SEND_BUFFER)
+            .initial_max_send_streams(UNSETTLED)
             .handshake::<_, Bytes>(Watched::new(stream, Rc::clone(&state)))
             .await
             .map_err(|error| {
@@ -97,10 +103,29 @@ impl Session {
     }
 
     /// Whether one more request may go over it. One is always allowed: else an endpoint that allows none would get a
-    /// connection for each.
+    /// connection for each. Before it is settled no other is: those that are too many are refused.
     pub(super) fn has_room(&self, max_streams: usize) -> bool {
-        let at_most = self.send.borrow().current_max_send_streams().min(max_streams).max(1);
+        let at_most = match self.state.settled.get() {
+            true => self.send.borrow().current_max_send_streams().min(max_streams).max(1),
+            false => 1,
+        };
         !self.state.suspect.get() && self.state.streams.get() < at_most
+    }
+
+    /// Whether nothing is known yet of the streams that it takes, and nothing speaks against it.
+    pub(super) fn is_promising(&self) -> bool {
+        !self.state.settled.get() && !self.state.closed.get() && !self.state.suspect.get()
+    }
+
+    /// Returns when it may no longer be promising.
+    pub(super) async fn news(&self) {
+        self.state.news.notified().await;
+    }
+
+    /// No further request goes over this connection.
+    pub(super) fn retire(&self) {
+        self.state.closed.set(true);
+        self.state.news.notify_waiters();
     }
 
     pub(super) fn place(self: &Rc<Self>, reused: bool) -> Place {
@@ -144,12 +169,13 @@ impl Place {
 
     /// No further request goes over this connection.
     pub fn retire(&self) {
-        self.session.state.closed.set(true);
+        self.session.retire();
     }
 
     /// A request timed out: no other is sent until the endpoint has answered a PING.
     pub fn suspect(&self) {
         self.session.state.suspect.set(true);
+        self.session.state.news.notify_waiters();
         self.session.state.wake_driver();
     }
 
@@ -179,5 +205,8 @@ pub(super) fn negotiates(stream: &Stream) -> bool {
     }
 }
 
+/// Stands for how many streams a peer takes until its SETTINGS have come: what they say has 32 bits, and what they leave
+/// out is `usize::MAX`.
+pub(super) const UNSETTLED: usize = usize::MAX - 1;
 /// RFC 9113 6.9.1.
 const MAX_WINDOW: u32 = (1 << 31) - 1;
