@@ -282,6 +282,36 @@ fn silence_with_a_request_in_flight_is_ended_by_a_ping() {
     assert_eq!((gate.get("/").status, &*gate.logged_reason()), (502, "upstream_closed"));
 }
 
+#[test]
+fn of_requests_that_wait_for_a_connection_that_leaves_none_tries_more_than_twice() {
+    let release = Latch::new();
+    let hold = release.clone();
+    let leaving = raw_h2_origin(move |mut raw, _| {
+        let Some(_) = raw.request() else { return };
+        hold.wait();
+        raw.send(kind::SETTINGS, 0, 0, b"");
+        raw.send(kind::SETTINGS, flag::ACK, 0, b"");
+        // By the second answer, those who waited have come.
+        for _ in 0..2 {
+            raw.send(kind::PING, 0, 0, b"settled?");
+            while raw.frame().is_ok_and(|frame| frame.kind != kind::PING) {}
+        }
+        raw.send(kind::GOAWAY, 0, 0, &goaway(0, error::NO_ERROR));
+    });
+    let gate = h2c(&[leaving]).start();
+    let mut clients: Vec<_> = (0..8).map(|_| gate.client()).collect();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    }
+    eventually("all are under way", || gate.metric("tidegate_endpoint_in_flight") == 8.0);
+    release.open();
+    for mut client in clients {
+        assert_eq!(client.response("GET").status, 502);
+    }
+    let refused = gate.metric("tidegate_upstream_requests_total{outcome=\"refused\"}");
+    assert!(refused <= 16.0, "{refused}");
+}
+
 /// Allows one stream at a time. The first connection says so when `release` opens, and refuses what has come by then.
 fn late_and_narrow(release: &Latch) -> SocketAddr {
     let release = release.clone();

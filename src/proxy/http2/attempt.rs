@@ -35,12 +35,12 @@ pub async fn attempt<E: Exchange>(
     terms: &UpstreamHttp2,
     timer: &mut Timer,
 ) -> Result<Answer, AttemptError> {
-    let &Trial { upstream, endpoint, started, .. } = trial;
+    let &Trial { upstream, endpoint, fresh, started, .. } = trial;
     let config = upstream.config();
     let request = head::request(cx, endpoint, upload.length()).map_err(AttemptError::Downstream)?;
     let metric = cx.local.endpoint_metric(endpoint, upstream.name());
     cx.connect = None;
-    let reached = cx.local.sessions.reach(endpoint, config, terms).await;
+    let reached = cx.local.sessions.reach(endpoint, config, terms, fresh.then_some(started)).await;
     note_handshake(cx, metric, reached.as_ref().map(|reached| reached.opened.flatten()));
     let reached = reached.map_err(AttemptError::Connect)?;
     match reached.opened {

@@ -53,7 +53,7 @@ impl Default for Sessions {
 }
 
 impl Sessions {
-    /// A place on a connection that has room, or on a new one.
+    /// A place on a connection that has room and was opened no earlier than `since`, or on a new one.
     ///
     /// # Errors
     /// As [`connect`]; and an endpoint that doesn't agree on HTTP/2.
@@ -62,8 +62,9 @@ impl Sessions {
         endpoint: &Arc<Endpoint>,
         upstream: &config::Upstream,
         terms: &config::UpstreamHttp2,
+        since: Option<Instant>,
     ) -> Result<Reached, ConnectError> {
-        if let Some(place) = self.find(endpoint, terms) {
+        if let Some(place) = self.find(endpoint, terms, since) {
             return Ok(Reached { place, opened: None });
         }
         let now = Instant::now();
@@ -71,10 +72,10 @@ impl Sessions {
         let opening = self.opening(endpoint, upstream, terms);
         let _turn = timeout_at(deadline, opening.lock()).await.map_err(|_| ConnectError::TimedOut)?;
         loop {
-            if let Some(place) = self.find(endpoint, terms) {
+            if let Some(place) = self.find(endpoint, terms, since) {
                 return Ok(Reached { place, opened: None });
             }
-            let Some(session) = self.promising(endpoint) else { break };
+            let Some(session) = self.promising(endpoint, since) else { break };
             if timeout_at(deadline, session.news()).await.is_err() {
                 if session.age(Instant::now()) >= upstream.timeouts.connect {
                     session.retire();
@@ -98,17 +99,19 @@ impl Sessions {
     }
 
     /// The first connection with room, so that those opened for a rush become idle again and end.
-    fn find(&self, endpoint: &Endpoint, terms: &config::UpstreamHttp2) -> Option<Place> {
+    fn find(&self, endpoint: &Endpoint, terms: &config::UpstreamHttp2, since: Option<Instant>) -> Option<Place> {
         let mut slots = self.slots.borrow_mut();
         let slot = slots.get_mut(&endpoint.connection_key())?;
         slot.sessions.retain(|session| session.is_open());
-        slot.sessions.iter().find(|session| session.has_room(terms.max_streams)).map(|session| session.place(true))
+        let mut fit = slot.sessions.iter().filter(|session| session.is_of(since));
+        fit.find(|session| session.has_room(terms.max_streams)).map(|session| session.place(since.is_none()))
     }
 
     /// A connection that may soon have room: what is opened beside it would not be needed.
-    fn promising(&self, endpoint: &Endpoint) -> Option<Rc<Session>> {
+    fn promising(&self, endpoint: &Endpoint, since: Option<Instant>) -> Option<Rc<Session>> {
         let slots = self.slots.borrow();
-        slots.get(&endpoint.connection_key())?.sessions.iter().find(|session| session.is_promising()).map(Rc::clone)
+        let mut sessions = slots.get(&endpoint.connection_key())?.sessions.iter();
+        sessions.find(|session| session.is_of(since) && session.is_promising()).map(Rc::clone)
     }
 
     fn opening(

@@ -134,6 +134,11 @@ impl Session {
         Place { session: Rc::clone(self), reused }
     }
 
+    /// Whether it was opened no earlier than that.
+    pub(super) fn is_of(&self, since: Option<Instant>) -> bool {
+        since.is_none_or(|since| self.born >= since)
+    }
+
     pub(super) fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.born)
     }
@@ -152,7 +157,7 @@ impl Session {
 /// One request's place on a connection; dropping it gives the place back.
 pub struct Place {
     session: Rc<Session>,
-    /// Whether earlier requests went over the connection.
+    /// It wasn't opened for this request: a failure may only mean that the endpoint was about to close it.
     pub reused: bool,
 }
 
