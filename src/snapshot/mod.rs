@@ -3,18 +3,25 @@
 //! Built off the request's way, replaced whole. Live state (in-flight marks, failures, limiter cells) is carried from the
 //! previous snapshot by identity, so that a reload forgets nothing.
 
+mod redirect;
+mod tcp;
+mod upstreams;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::config::{self, Config, CustomReply, HttpLimits};
 use crate::filter::client::TrustedProxies;
 use crate::filter::headers::HeaderRules;
 use crate::filter::limit::Limiter;
-use crate::metrics::{LimitId, Metrics, RouteId, TcpId};
-use crate::route::{Names, RouteIndex, Router, SiteIndex};
-use crate::tls::{self, ClientError, SystemRoots};
-use crate::upstream::{Dial, Upstream};
+use crate::metrics::{LimitId, Metrics, RouteId};
+use crate::route::{RouteIndex, Router, SiteIndex};
+use crate::tls::{self, ClientError};
+use crate::upstream::Upstream;
+
+pub use self::redirect::{Redirect, RedirectPart};
+pub use self::tcp::{CompiledTcp, TcpTarget};
+pub use self::upstreams::upstream_tls_faults;
 
 /// One generation of the configuration.
 pub struct Snapshot {
@@ -31,33 +38,6 @@ pub struct Snapshot {
     sites: Vec<CompiledSite>,
     listeners: Vec<CompiledListener>,
     tcp: Vec<Arc<CompiledTcp>>,
-}
-
-/// A listener that passes TCP connections on.
-pub struct CompiledTcp {
-    /// The client's name has to be read from its ClientHello.
-    pub reads_hello: bool,
-    pub hello_timeout: Duration,
-    pub idle_timeout: Duration,
-    names: Names,
-    /// By the place of their names.
-    targets: Vec<TcpTarget>,
-    default: Option<TcpTarget>,
-}
-
-/// Where connections go.
-#[derive(Clone)]
-pub struct TcpTarget {
-    pub upstream: Arc<Upstream>,
-    pub metric: TcpId,
-}
-
-impl CompiledTcp {
-    /// Where a client goes that asks for this name.
-    pub fn find(&self, name: Option<&str>) -> Option<&TcpTarget> {
-        let named = name.and_then(|name| self.names.find(name)).and_then(|at| self.targets.get(at));
-        named.or(self.default.as_ref())
-    }
 }
 
 /// A route as a request reads it: a cache line's half, since with many routes each request meets another.
@@ -81,24 +61,6 @@ pub enum Target {
     Forward(Arc<Upstream>),
     Redirect(Redirect),
     Reply { status: u16, content_type: String, body: Arc<[u8]> },
-}
-
-/// A redirect taken apart at load.
-#[derive(Debug)]
-pub struct Redirect {
-    pub status: u16,
-    pub parts: Vec<RedirectPart>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-pub enum RedirectPart {
-    Text(String),
-    Scheme,
-    Host,
-    /// Raw path and query.
-    Uri,
-    Path,
-    Query,
 }
 
 /// A site as a reply reads it.
@@ -130,7 +92,7 @@ impl Snapshot {
     /// What checking can't know: files for TLS towards upstreams; and a regex that the compiled router refuses.
     pub fn build(config: Arc<Config>, previous: Option<&Snapshot>, metrics: &Metrics) -> Result<Self, BuildError> {
         let router = Router::compile(&config.sites)?;
-        let upstreams = compile_upstreams(&config, previous).map_err(BuildError::Certificates)?;
+        let upstreams = upstreams::compile(&config, previous).map_err(BuildError::Certificates)?;
         let limiters: Vec<_> = config.limits.iter().map(|limit| carry_limiter(limit, previous)).collect();
         let mut terms = Recent::new();
         let routes = config.sites.iter().flat_map(|site| site.routes.iter().map(move |route| (site, route)));
@@ -142,7 +104,7 @@ impl Snapshot {
         let routes = routes.collect();
         let sites = config.sites.iter().map(|site| compile_site(site, &config.sites)).collect();
         let listeners = config.listeners.iter().map(|listener| compile_listener(listener, &config.sites)).collect();
-        let tcp = config.tcp.iter().map(|tcp| Arc::new(compile_tcp(tcp, &upstreams, metrics))).collect();
+        let tcp = config.tcp.iter().map(|tcp| Arc::new(CompiledTcp::of(tcp, &upstreams, metrics))).collect();
         let trusted = TrustedProxies::new(&config.trusted_proxies);
         let announces = config.upstreams.iter().any(|upstream| upstream.proxy_protocol.is_some());
         let certificates = None;
@@ -245,54 +207,6 @@ pub enum BuildError {
     Certificates(Vec<ClientError>),
 }
 
-/// Every fault of the files that TLS towards the upstreams needs.
-pub fn upstream_tls_faults(config: &Config) -> Vec<ClientError> {
-    let mut roots = SystemRoots::default();
-    let dials = config.upstreams.iter().map(|upstream| compile_dial(upstream, None, &mut roots));
-    dials.filter_map(Result::err).flatten().collect()
-}
-
-fn compile_upstreams(config: &Config, previous: Option<&Snapshot>) -> Result<Vec<Arc<Upstream>>, Vec<ClientError>> {
-    let mut roots = SystemRoots::default();
-    let mut upstreams = Vec::with_capacity(config.upstreams.len());
-    let mut faults = Vec::new();
-    for config in &config.upstreams {
-        let before = previous.and_then(|p| p.upstreams.iter().find(|u| *u.name() == config.name));
-        match compile_dial(config, before, &mut roots) {
-            Ok(dial) => upstreams.push(carry_upstream(config, before, dial)),
-            Err(more) => faults.extend(more),
-        }
-    }
-    if faults.is_empty() { Ok(upstreams) } else { Err(faults) }
-}
-
-fn carry_upstream(config: &config::Upstream, before: Option<&Arc<Upstream>>, dial: Arc<Dial>) -> Arc<Upstream> {
-    match before {
-        Some(before) if before.config() == config && Arc::ptr_eq(before.dial(), &dial) => Arc::clone(before),
-        before => Arc::new(Upstream::dialing(config, before.map(Arc::as_ref), dial)),
-    }
-}
-
-/// How an upstream's endpoints are connected to: as before, sessions to resume among it, unless something has changed.
-fn compile_dial(
-    config: &config::Upstream,
-    before: Option<&Arc<Upstream>>,
-    roots: &mut SystemRoots,
-) -> Result<Arc<Dial>, Vec<ClientError>> {
-    let before = before.map(|before| before.dial());
-    let Some(settings) = &config.tls else {
-        let kept = before.filter(|dial| dial.suits(config, None)).map(Arc::clone);
-        return Ok(kept.unwrap_or_else(|| Dial::plain(config)));
-    };
-    let protocol: &[u8] = match config.protocol {
-        config::UpstreamProtocol::Http1 => b"http/1.1",
-        config::UpstreamProtocol::Http2(_) => b"h2",
-    };
-    let client = tls::client(settings, protocol, roots)?;
-    let kept = before.filter(|dial| dial.suits(config, Some(&client.digest))).map(Arc::clone);
-    Ok(kept.unwrap_or_else(|| Dial::tls(config, client.config, client.digest, settings.server_name.as_deref())))
-}
-
 fn carry_limiter(config: &config::Limit, previous: Option<&Snapshot>) -> Arc<Limiter> {
     let before = previous.and_then(|p| p.limiters.iter().find(|l| *l.name() == config.name));
     Arc::new(before.and_then(|before| Limiter::carry_over(config, before)).unwrap_or_else(|| Limiter::new(config)))
@@ -339,29 +253,10 @@ fn compile_target(action: &config::Action, upstreams: &[Arc<Upstream>]) -> Targe
             Some(upstream) => Target::Forward(Arc::clone(upstream)),
             None => Target::Reply { status: 502, content_type: String::new(), body: Arc::from([]) },
         },
-        config::Action::Redirect { status, to } => {
-            Target::Redirect(Redirect { status: *status, parts: redirect_parts(to) })
-        }
+        config::Action::Redirect { status, to } => Target::Redirect(Redirect::to(*status, to)),
         config::Action::Reply { status, content_type, body } => {
             Target::Reply { status: *status, content_type: content_type.clone(), body: Arc::clone(body) }
         }
-    }
-}
-
-fn compile_tcp(tcp: &config::TcpListener, upstreams: &[Arc<Upstream>], metrics: &Metrics) -> CompiledTcp {
-    let target = |index: usize| {
-        let upstream = Arc::clone(upstreams.get(index)?);
-        Some(TcpTarget { metric: metrics.tcp(upstream.name()), upstream })
-    };
-    let found = tcp.routes.iter().filter_map(|route| Some((target(route.upstream)?, &*route.hosts)));
-    let (targets, hosts): (_, Vec<_>) = found.unzip();
-    CompiledTcp {
-        reads_hello: tcp.tls.is_none() && !tcp.routes.is_empty(),
-        hello_timeout: tcp.hello_timeout,
-        idle_timeout: tcp.idle_timeout,
-        names: Names::new(hosts.into_iter()),
-        targets,
-        default: tcp.upstream.and_then(target),
     }
 }
 
@@ -383,7 +278,7 @@ fn compile_listener(listener: &config::Listener, sites: &[config::Site]) -> Comp
     let own = &listener.response_headers[..];
     let redirect = listener.redirect_https.map(|https| {
         let port = if https.port == 443 { String::new() } else { format!(":{}", https.port) };
-        Redirect { status: https.status, parts: redirect_parts(&format!("https://{{host}}{port}{{uri}}")) }
+        Redirect::to(https.status, &format!("https://{{host}}{port}{{uri}}"))
     });
     let mut recent = Recent::new();
     let route_rules = sites.iter().flat_map(|site| site.routes.iter().map(move |route| (site, route)));
@@ -426,32 +321,6 @@ impl<K, V> Recent<K, V> {
     }
 }
 
-/// Splits `https://{host}{uri}` into text and places. Unknown places stay text: checking has refused them.
-fn redirect_parts(template: &str) -> Vec<RedirectPart> {
-    let mut parts = Vec::new();
-    let mut rest = template;
-    while let Some(start) = rest.find('{') {
-        let Some(end) = rest[start..].find('}').map(|end| start + end) else { break };
-        let part = match &rest[start + 1..end] {
-            "scheme" => RedirectPart::Scheme,
-            "host" => RedirectPart::Host,
-            "uri" => RedirectPart::Uri,
-            "path" => RedirectPart::Path,
-            "query" => RedirectPart::Query,
-            _ => RedirectPart::Text(rest[start..=end].to_owned()),
-        };
-        if start > 0 {
-            parts.push(RedirectPart::Text(rest[..start].to_owned()));
-        }
-        parts.push(part);
-        rest = &rest[end + 1..];
-    }
-    if !rest.is_empty() {
-        parts.push(RedirectPart::Text(rest.to_owned()));
-    }
-    parts
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -466,15 +335,5 @@ mod tests {
             assert_eq!(*made(key), key);
         }
         assert!(!Arc::ptr_eq(&first, &made(0)));
-    }
-
-    #[test]
-    fn a_redirect_is_split_into_text_and_places() {
-        use RedirectPart::{Host, Text, Uri};
-        assert_eq!(
-            redirect_parts("https://{host}:8443{uri}"),
-            [Text("https://".into()), Host, Text(":8443".into()), Uri]
-        );
-        assert_eq!(redirect_parts("/new"), [Text("/new".into())]);
     }
 }
