@@ -224,7 +224,8 @@ impl Connection {
     /// Ends the connection with all its streams.
     pub fn fail(&mut self, fault: Fault) {
         if self.fault.is_none() {
-            frame::go_away(self.out.buffer(), self.last_stream, fault.code, fault.why);
+            let last = if let Farewell::Final(last) = self.farewell { last } else { self.last_stream };
+            frame::go_away(self.out.buffer(), last, fault.code, fault.why);
             self.fault = Some(fault);
             self.cut();
         }

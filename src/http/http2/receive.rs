@@ -159,10 +159,12 @@ impl Connection {
                 None => Err(protocol("a stream's identifier went backwards")),
             };
         }
-        if matches!(self.farewell, Farewell::Final(last) if id > last) {
+        self.last_stream = id;
+        if matches!(self.farewell, Farewell::Final(_)) {
+            // What else comes for it was sent before the client knew: RFC 9113 6.8.
+            self.closed.note(id, How::Cut);
             return self.skip(bytes, now).map(|()| None);
         }
-        self.last_stream = id;
         if self.has_no_place() {
             self.skip(bytes, now)?;
             return self.refuse(id, Code::RefusedStream, now).map(|()| None);

@@ -116,6 +116,28 @@ fn data(flags: u8, stream: u32, length: usize) -> Sent {
     Sent { kind: Kind::Data, flags, stream, length }
 }
 
+/// RFC 9113 6.8: a client opens streams until it has read the GOAWAY, and gives them up then.
+#[test]
+fn what_still_comes_for_streams_behind_the_last_one_is_no_fault() {
+    let mut case = Case::new();
+    let key = case.request(1, GET, flag::END_STREAM);
+    case.connection.finish_shutdown();
+    case.sent();
+    assert!(case.receive(&bytes(Kind::Headers, flag::END_HEADERS, 3, POST)).is_empty());
+    case.receive(&bytes(Kind::WindowUpdate, 0, 3, &1u32.to_be_bytes()));
+    case.receive(&bytes(Kind::Data, 0, 3, b"body"));
+    case.receive(&bytes(Kind::Headers, flag::END_HEADERS | flag::END_STREAM, 3, b""));
+    case.receive(&bytes(Kind::ResetStream, 0, 3, &8u32.to_be_bytes()));
+    assert_eq!(case.code(), None);
+    assert!(case.send(key, b"answer").is_ready());
+    // Nor is it looked at any more by the time the connection breaks.
+    case.receive(&bytes(Kind::Data, 0, 5, b"idle"));
+    assert_eq!(case.code(), Some(Code::Protocol));
+    let out = case.connection.out.take();
+    let goaway = out.windows(frame::HEAD + 4).rfind(|at| at[3] == 7 && at[5..9] == [0; 4]).unwrap();
+    assert_eq!(goaway[frame::HEAD..], 1u32.to_be_bytes());
+}
+
 #[test]
 fn a_request_reads_the_same_however_it_arrives() {
     let mut wire = frame::PREFACE.to_vec();
