@@ -3,9 +3,7 @@
 use http::Uri;
 use serde_json::{Value as Json, json};
 
-use super::choice::unknown;
 use super::{Complaint, Name, Text, string_schema};
-use crate::config::model::{ChallengeKind, KeyType, TsigAlgorithm};
 
 /// A mail address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,45 +127,6 @@ impl Text for ByAcme {
     }
 }
 
-/// `word!` maps words to the values of a type, one to one.
-macro_rules! words {
-    ($type:ty, $what:literal { $($word:literal => $value:expr),+ $(,)? }) => {
-        impl Text for $type {
-            const DEFINITION: Option<&'static str> = None;
-            const EXPECTED: &'static str = $what;
-
-            fn parse(text: &str) -> Result<Self, Complaint> {
-                match text {
-                    $($word => Ok($value),)+
-                    _ => Err(unknown(text, $what, &[$($word),+])),
-                }
-            }
-
-            fn json() -> Json {
-                json!({ "enum": [$($word),+] })
-            }
-        }
-    };
-}
-
-words!(KeyType, "a kind of key" {
-    "p256" => KeyType::P256,
-    "p384" => KeyType::P384,
-    "rsa2048" => KeyType::Rsa2048,
-});
-
-words!(ChallengeKind, "a challenge" {
-    "http-01" => ChallengeKind::Http01,
-    "tls-alpn-01" => ChallengeKind::TlsAlpn01,
-    "dns-01" => ChallengeKind::Dns01,
-});
-
-words!(TsigAlgorithm, "an algorithm of TSIG" {
-    "hmac-sha256" => TsigAlgorithm::Sha256,
-    "hmac-sha384" => TsigAlgorithm::Sha384,
-    "hmac-sha512" => TsigAlgorithm::Sha512,
-});
-
 /// The scheme of a URL with a host and without credentials.
 fn url_scheme(text: &str) -> Option<String> {
     let uri: Uri = text.parse().ok()?;
@@ -215,12 +174,5 @@ mod tests {
     #[test]
     fn certificates_in_files_are_tables() {
         assert_parses(|by: ByAcme| by, &[("acme", ByAcme)], &[("cert.pem", "\"cert.pem\" is not a certificate")]);
-    }
-
-    #[test]
-    fn unknown_words_get_the_list() {
-        assert_eq!(KeyType::parse("p521").unwrap_err().label, "known are: p256, p384, rsa2048");
-        assert_eq!(ChallengeKind::parse("http").unwrap_err().title, "\"http\" is not a challenge");
-        assert_eq!(TsigAlgorithm::parse("hmac-md5").unwrap_err().title, "\"hmac-md5\" is not an algorithm of TSIG");
     }
 }

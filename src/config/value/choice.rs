@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::{Complaint, Text};
 use crate::config::diagnostic::{nearest, quote};
-use crate::config::model::{LogLevel, SameSite, SuiteOrder, TlsVersion};
+use crate::config::model::{ChallengeKind, KeyType, LogLevel, SameSite, SuiteOrder, TlsVersion, TsigAlgorithm};
 use crate::proxy_protocol::Version;
 
 /// `choice!` maps words to the values of a type, one to one.
@@ -114,6 +114,24 @@ choice!(SuiteOrder, "an order" { "server" => SuiteOrder::Server, "client" => Sui
 
 choice!(TlsVersion, "a TLS version" { "1.2" => TlsVersion::Tls12, "1.3" => TlsVersion::Tls13 });
 
+choice!(KeyType, "a kind of key" {
+    "p256" => KeyType::P256,
+    "p384" => KeyType::P384,
+    "rsa2048" => KeyType::Rsa2048,
+});
+
+choice!(ChallengeKind, "a challenge" {
+    "http-01" => ChallengeKind::Http01,
+    "tls-alpn-01" => ChallengeKind::TlsAlpn01,
+    "dns-01" => ChallengeKind::Dns01,
+});
+
+choice!(TsigAlgorithm, "an algorithm of TSIG" {
+    "hmac-sha256" => TsigAlgorithm::Sha256,
+    "hmac-sha384" => TsigAlgorithm::Sha384,
+    "hmac-sha512" => TsigAlgorithm::Sha512,
+});
+
 choice!(LogLevel, "a log level" {
     "error" => LogLevel::Error,
     "warn" => LogLevel::Warn,
@@ -162,5 +180,12 @@ mod tests {
         assert_eq!(complaint.title, "\"least_con\" is not a policy");
         assert_eq!(complaint.label, "known are: least_conn, round_robin, random, least_time, hash, ip_hash");
         assert_eq!(complaint.help.as_deref(), Some("did you mean \"least_conn\"?"));
+    }
+
+    #[test]
+    fn every_set_tells_what_it_knows() {
+        assert_eq!(KeyType::parse("p521").unwrap_err().label, "known are: p256, p384, rsa2048");
+        assert_eq!(ChallengeKind::parse("http").unwrap_err().title, "\"http\" is not a challenge");
+        assert_eq!(TsigAlgorithm::parse("hmac-md5").unwrap_err().title, "\"hmac-md5\" is not an algorithm of TSIG");
     }
 }
