@@ -21,6 +21,7 @@ mod file;
 mod include;
 mod nginx_names;
 mod read;
+mod secrets;
 mod table;
 mod value;
 mod variables;
