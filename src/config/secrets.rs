@@ -26,11 +26,17 @@ fn hide_values(text: &mut String, key: &str) {
         let at = text.len() - value.len();
         let range = at + first..at + secret_length(value).max(first);
         shown = range.end;
-        if !text[range.clone()].starts_with("${") {
+        if !is_variable(&text[range.clone()]) {
             let hidden: String = text[range.clone()].bytes().map(|b| if b == b'\n' { '\n' } else { '*' }).collect();
             text.replace_range(range, &hidden);
         }
     }
+}
+
+/// The name of a variable is no secret. What stands in for it where it isn't set is one, and so is what stands beside it.
+fn is_variable(value: &str) -> bool {
+    let name = value.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
+    name.is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'))
 }
 
 /// How long a value is, without its closing quotes; an unquoted or open one reaches to the end of the line.
@@ -70,6 +76,9 @@ mod tests {
             ("secret = \"hunter2\nb = 1", "secret = \"*******\nb = 1"),
             ("secret = \"hünter2\"", "secret = \"********\""),
             ("secret = \"${SECRET}\"", "secret = \"${SECRET}\""),
+            ("secret = \"${SECRET:-hunter2}\"", "secret = \"******************\""),
+            ("secret = \"${SALT}hunter2\"", "secret = \"**************\""),
+            ("secret = \"${SALT}hunter2${SALT}\"", "secret = \"*********************\""),
             ("secret_file = \"a\" # the secret is", "secret_file = \"a\" # the secret is"),
             ("secret =", "secret ="),
             ("{ hmac_key = \"hunter2\" }", "{ hmac_key = \"*******\" }"),
