@@ -27,6 +27,7 @@ mod cpu;
 mod exchange;
 mod http1;
 mod http2;
+mod slots;
 mod transport;
 mod worker;
 

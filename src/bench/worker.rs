@@ -1,6 +1,5 @@
 //! One thread that sends and receives: epoll, its connections, and what it counts.
 
-use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -12,6 +11,7 @@ use super::exchange::{Done, Fault, InFlight};
 use super::plan::{Load, Plan};
 use super::progress::{Live, Recent};
 use super::schedule::{Schedule, Ticket};
+use super::slots::{Slot, Slots};
 use super::tally::Tally;
 
 /// The token of the [`mio::Waker`] that the schedule has; slots have theirs from 0.
@@ -24,9 +24,7 @@ pub(super) struct Worker<'a> {
     schedule: &'a Schedule,
     live: Option<&'a Live>,
     poll: Poll,
-    slots: Vec<Slot>,
-    /// Slots that have room for a request. Those that have waited longest are first, so that all connections are used.
-    free: VecDeque<usize>,
+    slots: Slots,
     tally: Tally,
     buffer: Box<[u8]>,
     done: Vec<Done>,
@@ -39,26 +37,6 @@ pub(super) struct Worker<'a> {
     /// What is published for the progress line, and when next.
     recent: Recent,
     publish_at: Instant,
-}
-
-/// A place for one connection, which is replaced when it ends.
-struct Slot {
-    connection: Option<Connection>,
-    /// Without keep-alive: the request that this connection is opened for.
-    ticket: Option<Ticket>,
-    /// Which of the target's addresses is tried, and how many were since the last pause.
-    address: usize,
-    tried: usize,
-    /// When another attempt to connect may be made.
-    retry_at: Instant,
-    /// Pauses in a row without an answer between them.
-    failures: u32,
-    /// Whether this connection has brought an answer.
-    has_served: bool,
-    /// Since when it has had room for a request.
-    free_since: Instant,
-    is_in_free: bool,
-    was_opened: bool,
 }
 
 /// What a worker brings back.
@@ -80,15 +58,13 @@ impl<'a> Worker<'a> {
     ) -> Self {
         let now = Instant::now();
         let connections = plan.connections / plan.threads + usize::from(index < plan.connections % plan.threads);
-        let slots = (0..connections).map(|_| Slot::new(now)).collect();
         Self {
             index,
             plan,
             schedule,
             live,
             poll,
-            slots,
-            free: VecDeque::new(),
+            slots: Slots::new(connections, plan.keepalive, now),
             tally: Tally::new(),
             buffer: vec![0; READ_BUFFER].into(),
             done: Vec::new(),
@@ -141,14 +117,14 @@ impl<'a> Worker<'a> {
             self.opening = 0;
             // As if they were open: whether the server can be reached is seen by the requests.
             self.schedule.arrive(self.slots.len());
-            (0..self.slots.len()).for_each(|slot| self.offer(slot, Instant::now()));
+            (0..self.slots.len()).for_each(|slot| self.slots.offer(slot, Instant::now()));
         }
     }
 
     /// Waits for events, but no longer than until the next tick.
     fn sleep(&mut self, events: &mut Events, next_tick: Instant) -> io::Result<()> {
         let mut timeout = next_tick.saturating_duration_since(Instant::now());
-        let is_hungry = matches!(self.plan.load, Load::Open { .. }) && !self.free.is_empty();
+        let is_hungry = matches!(self.plan.load, Load::Open { .. }) && self.slots.are_offered();
         if is_hungry && !self.schedule.may_sleep(self.index, Instant::now) {
             timeout = Duration::ZERO;
         }
@@ -164,52 +140,24 @@ impl<'a> Worker<'a> {
 
     /// Gives due requests to slots that have room.
     fn feed(&mut self, now: Instant) {
-        while let Some(&slot) = self.free.front() {
-            if self.room(slot) == 0 || self.slots[slot].retry_at > now {
-                self.free.pop_front();
-                self.slots[slot].is_in_free = false;
-                continue;
-            }
+        while let Some(slot) = self.slots.first(now) {
             let Some(ticket) = self.schedule.take(now) else { return };
-            self.free.pop_front();
-            self.slots[slot].is_in_free = false;
+            self.slots.take_first();
             self.send(slot, ticket, now);
             self.flush(slot, now);
-            self.offer(slot, now);
+            self.slots.offer(slot, now);
         }
     }
 
     /// Sends as many due requests as one slot has room for, in one write, and offers what room is left.
     fn refill(&mut self, slot: usize, now: Instant) {
-        // One with room is always in the queue: this one has had none until now.
-        if !self.slots[slot].is_in_free {
-            self.slots[slot].free_since = now;
-        }
-        while self.room(slot) > 0 && self.slots[slot].retry_at <= now {
+        self.slots.note_room(slot, now);
+        while self.slots.room(slot) > 0 && self.slots[slot].retry_at <= now {
             let Some(ticket) = self.schedule.take(now) else { break };
             self.send(slot, ticket, now);
         }
         self.flush(slot, now);
-        self.offer(slot, now);
-    }
-
-    fn room(&self, slot: usize) -> usize {
-        let slot = &self.slots[slot];
-        match &slot.connection {
-            Some(_) if slot.ticket.is_some() => 0,
-            Some(connection) if self.plan.keepalive => connection.room(),
-            Some(_) => 0,
-            None => usize::from(!self.plan.keepalive && slot.ticket.is_none()),
-        }
-    }
-
-    /// Puts a slot with room into the queue of those.
-    fn offer(&mut self, slot: usize, now: Instant) {
-        if self.room(slot) > 0 && !self.slots[slot].is_in_free {
-            self.slots[slot].is_in_free = true;
-            self.slots[slot].free_since = now;
-            self.free.push_back(slot);
-        }
+        self.slots.offer(slot, now);
     }
 
     /// Sends a request, or opens the connection for it.
@@ -404,7 +352,7 @@ impl<'a> Worker<'a> {
                 }
                 None if is_over || state.retry_at > now => {}
                 None if self.plan.keepalive => self.connect(slot, now),
-                None => self.offer(slot, now),
+                None => self.slots.offer(slot, now),
             }
         }
         if let Some(live) = self.live
@@ -431,7 +379,7 @@ impl<'a> Worker<'a> {
         }
         let given_up = self.schedule.is_abandoned(now);
         if given_up {
-            for slot in &mut self.slots {
+            for slot in self.slots.iter_mut() {
                 if let Some(connection) = &mut slot.connection {
                     connection.fail(Fault::Closed, &mut self.done);
                 }
@@ -441,23 +389,6 @@ impl<'a> Worker<'a> {
             self.done.clear();
         }
         given_up
-    }
-}
-
-impl Slot {
-    fn new(now: Instant) -> Self {
-        Self {
-            connection: None,
-            ticket: None,
-            address: 0,
-            tried: 0,
-            retry_at: now,
-            failures: 0,
-            has_served: false,
-            free_since: now,
-            is_in_free: false,
-            was_opened: false,
-        }
     }
 }
 
