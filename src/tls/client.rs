@@ -150,7 +150,7 @@ fn warnings(shown: &LoadedCertificate) -> Vec<CertificateWarning> {
 
 /// Takes any certificate. That its key signed the handshake is still verified.
 #[derive(Debug)]
-struct Believer(Arc<CryptoProvider>);
+pub(super) struct Believer(pub(super) Arc<CryptoProvider>);
 
 impl ServerCertVerifier for Believer {
     fn verify_server_cert(

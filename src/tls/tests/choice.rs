@@ -88,7 +88,7 @@ fn a_tls_1_2_client_without_an_ecdsa_suite_gets_the_rsa_certificate() {
         .with_protocol_versions(&[&version::TLS12])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Believer([ECDSA, RSA].concat())))
+        .with_custom_certificate_verifier(believer(&[ECDSA, RSA]))
         .with_no_client_auth();
     let met = Client { config }.connect("a.test", &server).unwrap();
     assert_eq!((met.certificate, met.handshake.cipher), (leaf(&slow), "ECDHE-RSA-AES128-GCM-SHA256"));

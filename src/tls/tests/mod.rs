@@ -15,15 +15,13 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use rcgen::{CertificateParams, KeyPair};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, ServerConfig, ServerConnection, SignatureScheme,
-    SupportedProtocolVersion, version,
+    ClientConfig, ClientConnection, ServerConfig, ServerConnection, SignatureScheme, SupportedProtocolVersion, version,
 };
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, ServerName};
 
+use super::client::Believer;
 use super::*;
 use crate::config::{CertificateFiles, HostPattern, Tls, TlsVersion};
 
@@ -105,43 +103,14 @@ fn serving(sites: Vec<SiteCertificates>, settings: &Tls) -> Arc<ServerConfig> {
     server(settings, &store)
 }
 
-/// Believes any certificate, but checks that its key signed the handshake.
-#[derive(Debug)]
-struct Believer(Vec<SignatureScheme>);
-
-impl ServerCertVerifier for Believer {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signed, &default_provider().signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &default_provider().signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.clone()
-    }
+/// Believes any certificate whose key signed the handshake by one of these schemes.
+fn believer(schemes: &[&[SignatureScheme]]) -> Arc<Believer> {
+    let mut provider = default_provider();
+    let known = provider.signature_verification_algorithms.mapping.iter().copied();
+    let mapping: Vec<_> = known.filter(|(scheme, _)| schemes.concat().contains(scheme)).collect();
+    // What rustls can verify is a constant everywhere else.
+    provider.signature_verification_algorithms.mapping = Vec::leak(mapping);
+    Arc::new(Believer(Arc::new(provider)))
 }
 
 const ECDSA: &[SignatureScheme] = &[SignatureScheme::ECDSA_NISTP256_SHA256];
@@ -157,7 +126,7 @@ impl Client {
             .with_protocol_versions(versions)
             .unwrap()
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Believer(schemes.concat())))
+            .with_custom_certificate_verifier(believer(schemes))
             .with_no_client_auth();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Self { config }
