@@ -44,7 +44,7 @@ impl Machine for ThisMachine {
     }
 
     fn client_auth(&self, settings: &ClientAuth) -> Vec<FileFault> {
-        let errors = tls::client_verifier(settings).err().unwrap_or_default();
+        let errors = tls::client_trust(settings).err().unwrap_or_default();
         let fault = |error: CertificateError| FileFault {
             path: Some(error.path().to_owned()),
             severity: Severity::Error,

@@ -14,6 +14,14 @@ use super::load::{CertificateError, read};
 use super::pem::{Block, blocks};
 use crate::config::ClientAuth;
 
+/// Whose certificates are believed.
+#[derive(Debug)]
+pub struct ClientTrust {
+    pub(super) verifier: Arc<dyn ClientCertVerifier>,
+    /// Tells one from another: all that the verifier is made of.
+    pub(super) audience: Vec<u8>,
+}
+
 /// Reads the authorities and what they have revoked.
 ///
 /// Revocation is looked at for the client's own certificate. One whose authority has no list, or a list that is out of
@@ -21,12 +29,19 @@ use crate::config::ClientAuth;
 ///
 /// # Errors
 /// Every fault of every file.
-pub fn client_verifier(settings: &ClientAuth) -> Result<Arc<dyn ClientCertVerifier>, Vec<CertificateError>> {
+pub fn client_trust(settings: &ClientAuth) -> Result<ClientTrust, Vec<CertificateError>> {
     let mut errors = Vec::new();
+    let mut audience = vec![u8::from(settings.required)];
+    let mut part = |kind: u8, der: &[u8]| {
+        audience.push(kind);
+        audience.extend((der.len() as u64).to_be_bytes());
+        audience.extend(der);
+    };
     let mut roots = RootCertStore::empty();
     match sections(&settings.ca, SectionKind::Certificate) {
         Ok(found) => {
             for (line, der) in found {
+                part(0, &der);
                 if roots.add(CertificateDer::from(der)).is_err() {
                     errors.push(CertificateError::BadCertificate { path: settings.ca.clone(), line });
                 }
@@ -39,6 +54,7 @@ pub fn client_verifier(settings: &ClientAuth) -> Result<Arc<dyn ClientCertVerifi
         match sections(path, SectionKind::Crl) {
             Ok(found) => {
                 for (line, der) in found {
+                    part(1, &der);
                     let list = CertificateRevocationListDer::from(der);
                     // Built with it alone, so that the file at fault is known.
                     match build(&roots, vec![list.clone()], settings.required) {
@@ -53,8 +69,9 @@ pub fn client_verifier(settings: &ClientAuth) -> Result<Arc<dyn ClientCertVerifi
     if !errors.is_empty() {
         return Err(errors);
     }
-    build(&roots, lists, settings.required)
-        .map_err(|_| vec![CertificateError::BadCertificate { path: settings.ca.clone(), line: 1 }])
+    let verifier = build(&roots, lists, settings.required)
+        .map_err(|_| vec![CertificateError::BadCertificate { path: settings.ca.clone(), line: 1 }])?;
+    Ok(ClientTrust { verifier, audience })
 }
 
 fn build(

@@ -25,7 +25,7 @@ mod tickets;
 
 pub use challenge::{ACME_TLS, Challenges, Question, Sought, reverse_name};
 pub use client::{Client, ClientError, SystemRoots, client};
-pub use client_auth::client_verifier;
+pub use client_auth::client_trust;
 pub use demand::{Demand, Missing, Wish};
 pub use handshake::{Handshake, failure};
 pub use inspect::CertificateWarning;

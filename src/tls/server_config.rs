@@ -8,7 +8,7 @@ use rustls::server::NoServerSessionStorage;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedCipherSuite};
 
-use super::client_auth::client_verifier;
+use super::client_auth::client_trust;
 use super::load::CertificateError;
 use super::store::{Resolver, Store};
 use super::tickets::Tickets;
@@ -73,14 +73,10 @@ fn make(listener: &Tls, store: Arc<Store>, tickets: &Arc<Tickets>) -> Result<Ser
     let builder = match &listener.client_auth {
         None => builder.with_no_client_auth(),
         Some(settings) => {
-            let verifier = client_verifier(settings).map_err(TlsError::ClientAuth)?;
+            let trust = client_trust(settings).map_err(TlsError::ClientAuth)?;
             // What a ticket's holder was asked for when it got the ticket.
-            audience.push(u8::from(settings.required));
-            for path in std::iter::once(&settings.ca).chain(&settings.crl) {
-                audience.extend(std::fs::read(path).unwrap_or_default());
-                audience.push(0);
-            }
-            builder.with_client_cert_verifier(verifier)
+            audience = trust.audience;
+            builder.with_client_cert_verifier(trust.verifier)
         }
     };
     let resolver = Resolver { store, strict_sni: listener.strict_sni };
