@@ -46,7 +46,7 @@ impl Tickets {
     }
 
     /// What a listener issues and takes. `audience` tells listeners apart whose tickets mustn't be taken by each other.
-    pub(super) fn of(self: &Arc<Self>, audience: &[u8]) -> Arc<dyn ProducesTickets> {
+    pub(super) fn of(self: &Arc<Self>, audience: &[u8]) -> Arc<Issuer> {
         let mut digest = [0; digest::SHA256_OUTPUT_LEN];
         digest.copy_from_slice(digest::digest(&digest::SHA256, audience).as_ref());
         Arc::new(Issuer { tickets: Arc::clone(self), audience: digest })
@@ -70,7 +70,7 @@ impl Source {
 }
 
 /// One listener's end of the tickets.
-struct Issuer {
+pub(super) struct Issuer {
     tickets: Arc<Tickets>,
     audience: [u8; digest::SHA256_OUTPUT_LEN],
 }
@@ -78,6 +78,21 @@ struct Issuer {
 impl fmt::Debug for Issuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Issuer")
+    }
+}
+
+impl Issuer {
+    /// A ticket issued at `now`, in seconds since 1970.
+    pub(super) fn issue(&self, plain: &[u8], now: u64) -> Option<Vec<u8>> {
+        self.tickets.0.load().0.encrypt(&[&self.audience, &now.to_be_bytes()[..], plain].concat())
+    }
+
+    /// What is in a ticket, if it is good here and at `now`.
+    pub(super) fn take(&self, cipher: &[u8], now: u64) -> Option<Vec<u8>> {
+        let sealed = self.tickets.0.load().0.decrypt(cipher)?;
+        let (issued, plain) = sealed.strip_prefix(&self.audience)?.split_first_chunk()?;
+        let age = now.checked_sub(u64::from_be_bytes(*issued))?;
+        (age <= u64::from(LIFETIME)).then(|| plain.to_vec())
     }
 }
 
@@ -91,15 +106,11 @@ impl ProducesTickets for Issuer {
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        let now = now().to_be_bytes();
-        self.tickets.0.load().0.encrypt(&[&self.audience, &now[..], plain].concat())
+        self.issue(plain, now())
     }
 
     fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
-        let sealed = self.tickets.0.load().0.decrypt(cipher)?;
-        let (issued, plain) = sealed.strip_prefix(&self.audience)?.split_first_chunk()?;
-        let age = now().checked_sub(u64::from_be_bytes(*issued))?;
-        (age <= u64::from(LIFETIME)).then(|| plain.to_vec())
+        self.take(cipher, now())
     }
 }
 

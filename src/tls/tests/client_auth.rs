@@ -4,9 +4,13 @@ use std::process::Command;
 
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, DnType, DnValue, KeyPair};
 
+use rustls::server::ProducesTickets;
+
+use super::super::client_auth::client_trust;
 use super::super::subject::subject;
 use super::super::tickets::Tickets;
 use super::Scratch;
+use crate::config::ClientAuth;
 
 fn named(name: DistinguishedName) -> (Vec<u8>, String) {
     let mut params = CertificateParams::new([]).unwrap();
@@ -69,6 +73,46 @@ fn tickets_are_taken_by_their_audience_only() {
             assert_eq!(some.decrypt(&changed), None, "byte {at}");
             assert_eq!(some.decrypt(&ticket[..at]), None);
         }
+    }
+}
+
+#[test]
+fn a_ticket_is_good_for_12_hours_whatever_becomes_of_its_key() {
+    const ISSUED: u64 = 1_800_000_000;
+    let scratch = Scratch::new();
+    let file = scratch.files("", "").chain;
+    std::fs::write(&file, [7; 48]).unwrap();
+    for files in [vec![], vec![file]] {
+        let issuer = Tickets::new(&files).unwrap().of(b"");
+        let ticket = issuer.issue(b"session", ISSUED).unwrap();
+        for (age, good) in [(0, true), (12 * 3600, true), (12 * 3600 + 1, false), (u64::MAX - ISSUED, false)] {
+            assert_eq!(issuer.take(&ticket, ISSUED + age).is_some(), good, "{age} s");
+        }
+        // Of an instance whose clock is ahead, or of a clock that was set back.
+        assert_eq!(issuer.take(&ticket, ISSUED - 1), None);
+        // By now it is long over.
+        let old = issuer.issue(b"session", 1_000_000_000).unwrap();
+        assert_eq!(issuer.decrypt(&old), None);
+    }
+}
+
+#[test]
+fn an_audience_is_what_the_files_hold_and_whether_it_must_be_shown() {
+    let scratch = Scratch::new();
+    let authority = |name: &str| {
+        let mut distinguished = DistinguishedName::new();
+        distinguished.push(DnType::CommonName, name);
+        named(distinguished).1
+    };
+    let (one, two) = (authority("one"), authority("two"));
+    let audience = |pem: &str, required: bool| {
+        let ca = scratch.files(pem, "").chain;
+        client_trust(&ClientAuth { ca, crl: Vec::new(), required, subject_header: None }).unwrap().audience
+    };
+    let first = audience(&one, true);
+    assert_eq!(audience(&format!("The authority of one:\n{one}"), true), first);
+    for other in [audience(&one, false), audience(&two, true), audience(&format!("{one}{two}"), true)] {
+        assert_ne!(other, first);
     }
 }
 
