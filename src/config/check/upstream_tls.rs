@@ -108,7 +108,8 @@ impl Checker<'_> {
     fn tls_endpoint(&mut self, endpoint: &EndpointFile, tls: &UpstreamTlsFile) {
         let Some(address) = &endpoint.address else { return };
         let host = host_of(&address.0);
-        if address.0.ends_with(":80") {
+        // With `service` there is no port but the records'.
+        if endpoint.service.is_none() && address.0.ends_with(":80") {
             self.warn(format!("port 80 of {} is expected to speak TLS", quote(host)), address.place, "")
                 .help(format!("if it is the usual port of https, write {}", quote(&format!("{host}:443"))));
         }

@@ -201,7 +201,8 @@ table! {
         /// The authorities that are believed, as PEM. Without it: the system's.
         ca: FilePath,
         /// The host that the handshake asks for (SNI) and that the certificate has to name. Without it: the host of each
-        /// endpoint's address. For an IP address none is asked for, and the certificate has to name the address.
+        /// endpoint's address; with `resolve` or `service` that name, whatever DNS leads to. For an IP address none is
+        /// asked for, and the certificate has to name the address.
         server_name: ServerNameText,
         /// What Tidegate shows to endpoints that ask who it is.
         certificate: ClientCertificateFile,
