@@ -1,13 +1,13 @@
 //! TLS towards endpoints: whom to believe, what to show, and what a failure is.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use rustls::ProtocolVersion;
 use tempfile::TempDir;
 
 use crate::support::{
-    Answer, Certificate, Client, Gate, Nginx, Origin, Setup, Terms, TlsFront, backend_certificate, eventually, program,
-    run,
+    Answer, Certificate, Client, DnsServer, Gate, Nginx, Origin, Setup, Terms, TlsFront, backend_certificate,
+    eventually, program, run,
 };
 
 const UPSTREAM_TLS: &str = "tidegate_upstream_tls_handshakes_total";
@@ -50,6 +50,41 @@ fn the_host_of_the_address_is_asked_for_unless_another_is_configured() {
     }
     let gate = Setup::with_endpoints(&[endpoint]).upstream(&tls(", server_name = \"other.test\"")).start();
     assert_eq!((gate.get("/").status, &*gate.logged_reason()), (502, "upstream_tls_failed"));
+}
+
+#[test]
+fn the_name_that_is_looked_up_has_to_be_proved_whatever_dns_leads_to() {
+    let origin = Origin::named("a");
+    let directory = TempDir::new().unwrap();
+    let own = Certificate::make(directory.path(), "own", &["app.internal"]);
+    let elsewhere = Certificate::make(directory.path(), "elsewhere", &["one.internal", "127.0.0.1"]);
+    let dns = DnsServer::start();
+    dns.addresses("app.internal", &[Ipv4Addr::LOCALHOST]);
+    dns.addresses("one.internal", &[Ipv4Addr::LOCALHOST]);
+    let to = |front: &TlsFront, certificate: &Certificate, more: &str| {
+        let port = front.address().port();
+        dns.services("_https._tcp.app.internal", &[(1, 1, port, "one.internal")]);
+        [
+            format!("{{ address = \"app.internal:{port}\", resolve = true }}"),
+            "{ address = \"app.internal\", service = \"https\" }".to_owned(),
+        ]
+        .map(|endpoint| {
+            let setup = Setup::with_endpoints(&[endpoint]).and(&dns.resolver());
+            setup.upstream(&format!("tls = {{ ca = {:?}{more} }}", certificate.chain)).start()
+        })
+    };
+    let front = TlsFront::start(origin.address(), &Terms::with(&own));
+    for gate in to(&front, &own, "") {
+        assert_eq!(gate.get("/").text(), "a");
+        assert_eq!(front.shaken().pop().unwrap().sni.as_deref(), Some("app.internal"));
+    }
+    let front = TlsFront::start(origin.address(), &Terms::with(&elsewhere));
+    for gate in to(&front, &elsewhere, "") {
+        assert_eq!((gate.get("/").status, &*gate.logged_reason()), (502, "upstream_tls_failed"));
+    }
+    for gate in to(&front, &elsewhere, ", server_name = \"one.internal\"") {
+        assert_eq!(gate.get("/").text(), "a");
+    }
 }
 
 #[test]
