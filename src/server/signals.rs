@@ -1,12 +1,13 @@
 //! What an operator's signals mean: dependencies on pingora's own meaning end here.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::{JoinError, JoinHandle};
+use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::RecvError;
 
 use super::{Instance, ThisMachine};
 use crate::config;
@@ -67,32 +68,47 @@ impl Signals {
         }
     }
 
-    fn begin_reload(&self) -> Option<JoinHandle<Result<(), String>>> {
+    /// On a thread that nobody joins: a runtime doesn't end before the threads that it lends for what blocks.
+    fn begin_reload(&self) -> Option<oneshot::Receiver<Result<(), String>>> {
         let Some(source) = self.source.clone() else {
             tracing::warn!("HUP: there is no configuration file to reload");
             return None;
         };
         let instance = Arc::clone(&self.instance);
-        Some(tokio::task::spawn_blocking(move || match config::load::load(&source, &ThisMachine) {
-            Ok(loaded) => {
-                for line in loaded.warnings.render(false).lines() {
-                    tracing::warn!("{line}");
-                }
-                instance.reload(loaded.config).map_err(|error| error.to_string())
+        let (done, outcome) = oneshot::channel();
+        // Whoever waited may have been told to stop.
+        let reload = move || drop(done.send(reload(&instance, &source)));
+        match std::thread::Builder::new().name("reload".into()).spawn(reload) {
+            Ok(_) => Some(outcome),
+            Err(error) => {
+                tracing::error!(%error, "there is no thread for the reload, the old configuration stays in force");
+                self.instance.count_failed_reload();
+                None
             }
-            Err(diagnostics) => {
-                instance.count_failed_reload();
-                Err(diagnostics.render(false))
-            }
-        }))
+        }
     }
 }
 
-fn tell_reload(outcome: Result<Result<(), String>, JoinError>) {
+fn reload(instance: &Instance, source: &Path) -> Result<(), String> {
+    match config::load::load(source, &ThisMachine) {
+        Ok(loaded) => {
+            for line in loaded.warnings.render(false).lines() {
+                tracing::warn!("{line}");
+            }
+            instance.reload(loaded.config).map_err(|error| error.to_string())
+        }
+        Err(diagnostics) => {
+            instance.count_failed_reload();
+            Err(diagnostics.render(false))
+        }
+    }
+}
+
+fn tell_reload(outcome: Result<Result<(), String>, RecvError>) {
     match outcome {
         Ok(Ok(())) => tracing::info!("reloaded"),
         Ok(Err(error)) => tracing::error!("the reload failed, the old configuration stays in force:\n{error}"),
-        Err(error) => tracing::error!(%error, "the reload's task failed, the old configuration stays in force"),
+        Err(_) => tracing::error!("the reload's thread panicked, the old configuration stays in force"),
     }
 }
 

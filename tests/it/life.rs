@@ -4,7 +4,8 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    Answer, Binary, Certificate, Ended, Gate, Latch, Origin, Setup, eventually, get, program, refusing_address, run,
+    Answer, Binary, Certificate, DnsServer, Ended, Fault, Gate, Latch, Origin, Setup, eventually, get, program,
+    refusing_address, run,
 };
 
 fn holding() -> (Origin, Latch) {
@@ -61,6 +62,25 @@ fn int_does_not_wait() {
     binary.signal("INT");
     binary.ended();
     assert!(since.elapsed() < Duration::from_secs(3), "{:?}", since.elapsed());
+}
+
+#[test]
+fn term_does_not_wait_for_a_reload_that_looks_for_names() {
+    let origin = Origin::named("a");
+    let mut binary = Binary::start(&Setup::to(&[origin.address()]));
+    let dns = DnsServer::start();
+    dns.fail("new.internal", Fault::Silence);
+    // Longer than a start or a reload waits for names.
+    let resolver = dns.resolver().replace("timeout = \"1s\"", "timeout = \"60s\"");
+    let name = "{ address = \"new.internal:80\", resolve = true }".to_owned();
+    binary.rewrite(&Setup::with_endpoints(&[name]).and(&resolver));
+    binary.signal("HUP");
+    eventually("the reload looks for the name", || dns.asked("new.internal") > 0);
+    assert_eq!(binary.client().get("/").text(), "a");
+    binary.signal("TERM");
+    assert_eq!(binary.ended(), Ended::Code(0), "{}", binary.stderr());
+    let said = binary.stderr();
+    assert!(!said.contains("no endpoints are found so far"), "it has waited until the reload gave the name up: {said}");
 }
 
 #[test]
