@@ -16,6 +16,19 @@ pub struct SocketFile {
     identity: Identity,
 }
 
+impl SocketFile {
+    /// Whoever may connect by `mode` can from now on, and nobody else.
+    ///
+    /// # Errors
+    /// Another file has taken its place. Else the system's.
+    pub fn set_mode(&self, mode: u32) -> io::Result<()> {
+        match identity(&self.path)? {
+            Some(found) if found == self.identity => fs::set_permissions(&self.path, Permissions::from_mode(mode)),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+}
+
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if identity(&self.path).is_ok_and(|found| found == Some(self.identity))

@@ -58,6 +58,7 @@ impl Instance {
         let mut waits = Vec::new();
         let mut state = self.state();
         state.addresses = listening.iter().map(Listening::held).collect();
+        listening.iter().for_each(Listening::set_mode);
         for worker in &state.workers {
             let listeners = listening.iter_mut().map(Listening::opening).collect();
             let (done, taken) = oneshot::channel();

@@ -29,6 +29,8 @@ pub(super) fn bind_listener(address: &Address, binding: Binding, count: usize) -
 pub(super) struct Listening {
     configured: Address,
     bound: Bound,
+    /// Permissions of a Unix socket's file.
+    mode: u32,
     tls: Option<Arc<tls::Server>>,
 }
 
@@ -36,6 +38,14 @@ impl Listening {
     pub(super) fn held(&self) -> Held {
         let Bound { address, file, .. } = &self.bound;
         Held { configured: self.configured.clone(), bound: address.clone(), file: file.clone() }
+    }
+
+    /// A file that was there before gets the permissions that are configured now.
+    pub(super) fn set_mode(&self) {
+        let Some(file) = &self.bound.file else { return };
+        if let Err(error) = file.set_mode(self.mode) {
+            tracing::warn!(%error, address = %self.configured, "the permissions of the socket's file stay as they were");
+        }
     }
 
     /// One worker's share.
@@ -74,7 +84,7 @@ pub(super) fn listen(
             Some(held) => Bound { address: held.bound.clone(), sockets: Vec::new(), file: held.file.clone() },
             None => bind_listener(address, binding, workers)?,
         };
-        Ok(Listening { configured: address.clone(), bound, tls })
+        Ok(Listening { configured: address.clone(), bound, mode: binding.mode, tls })
     };
     let http = config.listeners.iter().map(|listener| {
         let settings = |tls| tls::server_config(tls, Arc::clone(certificates), tickets);

@@ -84,6 +84,25 @@ fn the_file_has_its_mode_and_goes_when_the_gate_does() {
 }
 
 #[test]
+fn a_reload_changes_the_mode_of_a_file_that_is_there() {
+    let origin = Origin::named("a");
+    let (_directory, path) = socket();
+    let setup = |mode: &str| Setup::to(&[origin.address()]).and(&format!("{}\nmode = {mode:?}", at(&path)));
+    let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    let gate = setup("0666").start();
+    let mut client = Client::unix(&path);
+    assert_eq!((mode(), client.get("/").text().as_str()), (0o666, "a"));
+    gate.reload(&setup("0600"));
+    assert_eq!((mode(), client.get("/").text().as_str()), (0o600, "a"));
+    // One that has been put in its place is somebody else's.
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, "").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    gate.reload(&setup("0666"));
+    assert_eq!(mode(), 0o640);
+}
+
+#[test]
 fn what_a_killed_process_left_is_replaced_and_a_living_one_is_not() {
     let origin = Origin::named("a");
     let (_directory, path) = socket();
