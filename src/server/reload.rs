@@ -13,6 +13,7 @@ use super::resources::{Listening, listen, load_certificates, warn_of_sources};
 use crate::config::Config;
 use crate::control;
 use crate::snapshot::Snapshot;
+use crate::tls::TicketKeys;
 use crate::worker::Command;
 
 /// How long a reload waits for each worker to take it over.
@@ -41,18 +42,20 @@ impl Instance {
         let before = self.current.load_full();
         refuse_fixed(&config, &before.config)?;
         let certificates = load_certificates(&config, &self.certificates)?;
+        let ticket_keys = TicketKeys::reread(&config.ticket_keys, &before.config.ticket_keys);
+        let ticket_keys = ticket_keys.map_err(StartError::Certificates)?;
         warn_of_sources(&config);
         let kept = self.state().addresses.clone();
         let mut listening = listen(&config, &kept, self.count, &self.certificates, &self.tickets)?;
         let snapshot = Snapshot::build(Arc::new(config), Some(&before), &self.metrics)?;
         let snapshot = Arc::new(snapshot.answering_challenges(&self.certificates));
         self.find_new_endpoints(&snapshot);
-        self.tickets
-            .reread(&snapshot.config.ticket_keys, &before.config.ticket_keys)
-            .map_err(StartError::Certificates)?;
         self.keep_certificates(&snapshot.config)?;
         // From here on nothing can fail.
         self.certificates.replace(certificates);
+        if let Some(keys) = ticket_keys {
+            self.tickets.replace(keys);
+        }
         self.metrics.set_certificates(self.certificates.expiries());
         self.caps.set(&snapshot.config);
         let mut waits = Vec::new();

@@ -36,4 +36,4 @@ pub use server_config::{Server, TlsError, server_config, tcp_server_config};
 pub use site::SiteCertificates;
 pub use slot::Slot;
 pub use store::Store;
-pub use tickets::{TicketKey, Tickets, ticket_key};
+pub use tickets::{TicketKey, TicketKeys, Tickets, ticket_key};

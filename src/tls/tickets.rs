@@ -20,10 +20,10 @@ use rustls::server::ProducesTickets;
 ///
 /// A ticket lets in whom it was given to, certificate and all. So listeners that believe different authorities take no
 /// tickets of each other; and rustls resumes only under the server name that a ticket was given for.
-pub struct Tickets(ArcSwap<Source>);
+pub struct Tickets(ArcSwap<TicketKeys>);
 
-/// rustls's handle on the keys in use.
-struct Source(Arc<dyn ProducesTickets>);
+/// Keys that tickets are made with.
+pub struct TicketKeys(Arc<dyn ProducesTickets>);
 
 impl Tickets {
     /// Keys of the files, or random ones if there are no files.
@@ -31,18 +31,12 @@ impl Tickets {
     /// # Errors
     /// A file that holds no key, with its path; or there is no randomness.
     pub fn new(files: &[PathBuf]) -> Result<Arc<Tickets>, String> {
-        Ok(Arc::new(Self(ArcSwap::from_pointee(Source::read(files)?))))
+        Ok(Arc::new(Self(ArcSwap::from_pointee(TicketKeys::read(files)?))))
     }
 
-    /// Reads the files anew. Random keys stay as they are.
-    ///
-    /// # Errors
-    /// As [`Tickets::new`]; then the keys stay too.
-    pub fn reread(&self, files: &[PathBuf], before: &[PathBuf]) -> Result<(), String> {
-        if !files.is_empty() || !before.is_empty() {
-            self.0.store(Arc::new(Source::read(files)?));
-        }
-        Ok(())
+    /// From now on with these keys.
+    pub fn replace(&self, keys: TicketKeys) {
+        self.0.store(Arc::new(keys));
     }
 
     /// What a listener issues and takes. `audience` tells listeners apart whose tickets mustn't be taken by each other.
@@ -59,7 +53,15 @@ impl fmt::Debug for Tickets {
     }
 }
 
-impl Source {
+impl TicketKeys {
+    /// Reads the files anew. `None`: there are none, and were none before, so that the random keys stay.
+    ///
+    /// # Errors
+    /// As [`Tickets::new`].
+    pub fn reread(files: &[PathBuf], before: &[PathBuf]) -> Result<Option<Self>, String> {
+        if files.is_empty() && before.is_empty() { Ok(None) } else { Self::read(files).map(Some) }
+    }
+
     fn read(files: &[PathBuf]) -> Result<Self, String> {
         if files.is_empty() {
             return Ok(Self(Ticketer::new().map_err(|error| error.to_string())?));

@@ -174,6 +174,41 @@ fn a_ticket_is_good_only_where_the_same_ca_are_believed() {
 }
 
 #[test]
+fn a_reload_that_fails_leaves_the_ticket_keys_as_they_were() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let certificate = Certificate::make(directory.path(), "test", &["test"]);
+    let path = |name: &str| directory.path().join(name);
+    fs::write(path("old"), [1; 80]).unwrap();
+    fs::write(path("new"), [2; 80]).unwrap();
+    let with = |key: &str, more: &str| {
+        let setup = Setup::to(&[refusing_address(1)]).listener("tls = true");
+        let site = format!(
+            "[[site]]\nhosts = \"test\"\ncertificate = {}\n[[site.route]]\npath = \"/\"\nreply = \"x\"\n{more}",
+            certificate.toml()
+        );
+        setup.top(&format!("ticket_keys = {:?}", path(key))).sites(&site)
+    };
+    let gate = with("old", "").start();
+    let tls = Tls::new(&[&certificate], "test");
+    let resumed = || {
+        let mut client = Client::tls(gate.address(), &tls);
+        assert_eq!(client.send(get("/")).response("GET").status, 200);
+        client.resumed
+    };
+    assert_eq!([resumed(), resumed()], [false, true]);
+    // The last thing that can fail: the store isn't a directory.
+    let acme = format!(
+        "[acme]\nagree_terms = true\nstore = {:?}\n[[listener]]\naddress = \"127.0.0.7:0\"\n\
+         [[site]]\nhosts = \"got.test\"\ncertificate = \"acme\"\n[[site.route]]\npath = \"/\"\nreply = \"x\"\n",
+        path("old")
+    );
+    assert!(gate.try_reload(&with("new", &acme)).unwrap_err().contains("certificate store"));
+    assert!(resumed());
+    gate.reload(&with("new", ""));
+    assert!(!resumed());
+}
+
+#[test]
 fn instances_with_the_same_ticket_keys_take_each_others_tickets() {
     let directory = tempfile::TempDir::new().unwrap();
     let certificate = Certificate::make(directory.path(), "test", &["test"]);
