@@ -349,6 +349,21 @@ fn more_endpoints_than_wanted_are_left_out_with_a_warning() {
 }
 
 #[test]
+fn many_records_times_many_addresses_are_not_all_taken() {
+    let dns = DnsServer::start();
+    let many: Vec<Ipv4Addr> = (1..=200).map(|n| Ipv4Addr::new(127, 1, 0, n)).collect();
+    dns.addresses("one.internal", &many);
+    let services: Vec<_> = (1..=60).map(|port| (if port > 3 { 1 } else { 2 }, 1, port, "one.internal")).collect();
+    dns.services("_http._tcp.app.internal", &services);
+    let setup = Setup::with_endpoints(&["{ address = \"app.internal\", service = \"http\" }".to_owned()]);
+    let gate = setup.and(&dns.resolver()).start();
+    eventually("they are found", || gate.metric("tidegate_discovery_endpoints") == 10_000.0);
+    let asked = dns.asked("one.internal");
+    eventually("they are looked for again", || dns.asked("one.internal") > asked + 4);
+    assert_eq!(gate.metric("tidegate_discovery_changes_total"), 1.0);
+}
+
+#[test]
 fn an_unchanged_answer_changes_nothing_whatever_its_order() {
     let (_origins, port) = origins::<2>();
     let dns = DnsServer::start();

@@ -63,7 +63,10 @@ impl Dns {
             .map(|(target, records)| async move {
                 match self.resolver.addresses(&target).await {
                     Ok(Addresses { flaw: Some((_, error)), .. }) => Err(error),
-                    Ok(Addresses { found, ttl, .. }) => Ok((found, ttl, records)),
+                    Ok(Addresses { mut found, ttl, .. }) => {
+                        found.sort_unstable();
+                        Ok((found, ttl, records))
+                    }
                     // One that is announced and not there yet, or no longer, keeps the others from nothing.
                     Err(LookError::NoSuchName | LookError::NoAddress) => Ok((Vec::new(), Duration::MAX, records)),
                     Err(error) => Err(error),
@@ -72,16 +75,23 @@ impl Dns {
             .buffer_unordered(TARGETS_AT_ONCE)
             .try_collect()
             .await?;
-        let mut found = Vec::new();
-        for (addresses, counts, records) in looked {
-            ttl = ttl.min(counts);
-            for (record, ip) in records.iter().flat_map(|record| addresses.iter().map(move |ip| (record, *ip))) {
+        let mut services = Vec::new();
+        for (addresses, counts, records) in &looked {
+            ttl = ttl.min(*counts);
+            services.extend(records.iter().map(|record| (record, addresses)));
+        }
+        // The first ones stay if there are too many, and are the same each time.
+        services.sort_by_key(|(record, _)| (record.priority, &record.target, record.port));
+        let pairs = services.iter().flat_map(|(record, addresses)| addresses.iter().map(move |ip| (record, *ip)));
+        let mut found: Vec<Found> = pairs
+            .take(MOST_FOUND)
+            .map(|(record, ip)| {
                 let weight = NonZeroU32::new(u32::from(record.weight)).unwrap_or(NonZeroU32::MIN);
                 let backup = record.priority != first;
                 let address = SocketAddr::new(ip, record.port);
-                found.push(Found { weight: Some(weight), backup, ..Found::at(address) });
-            }
-        }
+                Found { weight: Some(weight), backup, ..Found::at(address) }
+            })
+            .collect();
         // Of an address that stands there twice, the primary one counts.
         found.sort_by(|a, b| (a.backup, &a.address, a.weight).cmp(&(b.backup, &b.address, b.weight)));
         match found.iter().any(|found| !found.backup) {
@@ -105,3 +115,7 @@ impl Source for Dns {
 }
 
 const TARGETS_AT_ONCE: usize = 16;
+
+/// Of all records with all addresses of their targets. An upstream's `max_endpoints` is no more either; and two answers
+/// of 64 KiB could make ten millions.
+const MOST_FOUND: usize = 10_000;
