@@ -63,7 +63,8 @@ pub(super) struct Held {
     file: Option<Arc<SocketFile>>,
 }
 
-/// For HTTP, then for TCP, in the configuration's order. Binds what isn't among the `kept` addresses yet, and makes each listener's TLS settings.
+/// For HTTP, then for TCP, in the configuration's order. Binds what isn't among the `kept` addresses yet, and makes each
+/// listener's TLS settings.
 ///
 /// # Errors
 /// The first listener that can't be served.

@@ -242,7 +242,6 @@ fn check_match(
     }
 }
 
-/// What a file holds instead, in words.
 const MIN_RSA_BITS: usize = 2048;
 /// Bytes of a PEM file; a chain of ten certificates takes about 20 KiB.
 const MAX_FILE: u64 = 1 << 20;
