@@ -109,14 +109,40 @@ impl Life {
 }
 
 /// A connection's bytes, and the count of its reads.
+///
+/// A write that fails is not told: who reads on finds what the other end said last, and then that it has gone. h2 would stop
+/// at the failed write, and a GOAWAY that lets requests be sent again would never be read.
 pub(super) struct Watched {
     stream: Stream,
     state: Rc<State>,
+    /// Nothing that is written arrives any more.
+    broken: bool,
 }
 
 impl Watched {
     pub(super) fn new(stream: Stream, state: Rc<State>) -> Self {
-        Self { stream, state }
+        Self { stream, state, broken: false }
+    }
+
+    /// What a write gave, or, once one has failed, what it would have given.
+    fn unless_broken<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        instead: T,
+        write: impl FnOnce(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if !self.broken {
+            match ready!(write(Pin::new(&mut self.stream), cx)) {
+                Ok(written) => return Poll::Ready(Ok(written)),
+                Err(error) => {
+                    tracing::debug!(%error, "an HTTP/2 connection to an endpoint can't be written to");
+                    self.broken = true;
+                    // The reader may not have been told by the failure.
+                    cx.waker().wake_by_ref();
+                }
+            }
+        }
+        Poll::Ready(Ok(instead))
     }
 }
 
@@ -132,7 +158,7 @@ impl AsyncRead for Watched {
 
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        AsyncWrite::poll_write(Pin::new(&mut self.stream), cx, buf)
+        self.unless_broken(cx, buf.len(), |stream, cx| AsyncWrite::poll_write(stream, cx, buf))
     }
 
     fn poll_write_vectored(
@@ -140,7 +166,8 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let length = bufs.iter().map(|buf| buf.len()).sum();
+        self.unless_broken(cx, length, |stream, cx| stream.poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -148,10 +175,38 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        AsyncWrite::poll_flush(Pin::new(&mut self.stream), cx)
+        self.unless_broken(cx, (), AsyncWrite::poll_flush)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        AsyncWrite::poll_shutdown(Pin::new(&mut self.stream), cx)
+        self.unless_broken(cx, (), AsyncWrite::poll_shutdown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn last_words_are_heard_though_nothing_can_be_written_any_more() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut peer, _) = listener.accept().await.unwrap();
+        let mut watched = Watched::new(Stream::Tcp(stream), Rc::default());
+        // What isn't read when a socket is closed resets the connection.
+        watched.write_all(b"not read").await.unwrap();
+        peer.readable().await.unwrap();
+        peer.write_all(b"goaway").await.unwrap();
+        drop(peer);
+        for _ in 0..3 {
+            watched.write_all(b"late").await.unwrap();
+            watched.flush().await.unwrap();
+        }
+        let mut said = Vec::new();
+        let _ = watched.read_to_end(&mut said).await;
+        assert_eq!(said, b"goaway");
     }
 }
