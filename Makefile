@@ -18,7 +18,7 @@ $(RELEASES): export TIDEGATE_COMMIT = $(or $(shell git rev-parse --short=12 HEAD
 $(RELEASES): export TIDEGATE_RUSTC = $(shell rustc --version)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build release check lint fmt unit blocks budget testssl micro bench image deny clean needs-build needs-test
+.PHONY: help demo test build release check lint fmt unit blocks budget filters testssl micro bench image deny clean needs-build needs-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,7 +40,7 @@ check: needs-build lint ## format check and clippy, warnings are errors
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
-	shellcheck scripts/* .ci/run benches/compare/run
+	shellcheck scripts/* .ci/run benches/compare/run benches/budget/run
 
 fmt: ## format the code
 	$(CARGO) fmt
@@ -55,6 +55,10 @@ blocks: # the README's command blocks, against a demo that really runs
 budget: needs-test ## count the instructions of a request against benches/budget/budget.toml; UPDATE=1 writes it anew
 	$(CARGO) build --locked --profile budget --bin tidegate
 	benches/budget/run $(if $(UPDATE),--update) --program $(TARGET_DIR)/budget/tidegate
+
+filters: needs-test ## count what each feature adds to a request, for docs/performance.md
+	$(CARGO) build --locked --profile budget --bin tidegate
+	benches/budget/run --filters --program $(TARGET_DIR)/budget/tidegate
 
 testssl: needs-build ## scan the TLS of config/tidegate.toml with testssl.sh: no finding above LOW, grade A
 	$(CARGO) build --locked --bin tidegate
