@@ -73,18 +73,16 @@ fn nginx_or_dash(value: Option<&[u8]>, out: &mut Vec<u8>) {
 
 /// One object a line. What is absent is left out; times are in seconds.
 fn json(record: &Record<'_>, stamp: &mut Stamp, out: &mut Vec<u8>) {
-    let mut separator = b'{';
+    let start = out.len();
     for &field in Field::ALL {
         let value = record.value(field);
-        if matches!(value, Value::Absent) {
-            continue;
+        if !matches!(value, Value::Absent) {
+            out.extend_from_slice(field.key().as_bytes());
+            json_value(value, stamp, out);
         }
-        out.extend_from_slice(&[separator, b'"']);
-        separator = b',';
-        out.extend_from_slice(field.name().as_bytes());
-        out.extend_from_slice(b"\":");
-        json_value(value, stamp, out);
     }
+    // In place of the first comma: the time is never absent.
+    out[start] = b'{';
     out.push(b'}');
 }
 

@@ -83,6 +83,11 @@ macro_rules! fields {
             pub(super) fn name(self) -> &'static str {
                 match self { $(Field::$variant => $name,)+ }
             }
+
+            /// As the JSON form begins it, with a comma before it.
+            pub(super) fn key(self) -> &'static str {
+                match self { $(Field::$variant => concat!(",\"", $name, "\":"),)+ }
+            }
         }
 
         /// The names of all fields, in the order of the JSON form.

@@ -9,7 +9,7 @@ use crate::http::address::{self, Client, Peer};
 /// Appends bytes as nginx's access log does (`ngx_http_log_escape`): `"`, `\`, control bytes and everything above
 /// `~` become `\xHH`.
 pub(super) fn nginx(bytes: &[u8], out: &mut Vec<u8>) {
-    escape(bytes, is_clean_for_nginx, out, |byte, out| {
+    escape(bytes, is_plain_byte, out, |byte, out| {
         out.extend_from_slice(&[b'\\', b'x', UPPER[usize::from(byte >> 4)], UPPER[usize::from(byte & 15)]]);
     });
 }
@@ -17,8 +17,8 @@ pub(super) fn nginx(bytes: &[u8], out: &mut Vec<u8>) {
 /// Appends bytes as the inside of a JSON string (RFC 8259 7). What is not UTF-8 becomes `\u00HH`, byte by byte;
 /// control characters are escaped beyond what JSON asks, so that a terminal is safe from them.
 pub(super) fn json(bytes: &[u8], out: &mut Vec<u8>) {
-    if bytes.is_ascii() {
-        return json_ascii(bytes, out);
+    if is_plain(bytes) {
+        return out.extend_from_slice(bytes);
     }
     for chunk in bytes.utf8_chunks() {
         let mut rest = chunk.valid();
@@ -64,8 +64,7 @@ pub(super) fn peer(peer: Peer, out: &mut Vec<u8>) {
 
 /// Appends `bytes`, clean stretches whole, the rest by `escaped`.
 fn escape(bytes: &[u8], clean: impl Fn(u8) -> bool, out: &mut Vec<u8>, escaped: impl Fn(u8, &mut Vec<u8>)) {
-    // Nearly every value is clean, and looking at all of it without stopping goes many bytes at a time.
-    if bytes.iter().fold(true, |all, &byte| all & clean(byte)) {
+    if is_plain(bytes) {
         return out.extend_from_slice(bytes);
     }
     let mut rest = bytes;
@@ -101,13 +100,29 @@ fn is_c1(c: char) -> bool {
 const UPPER: &[u8; 16] = b"0123456789ABCDEF";
 const LOWER: &[u8; 16] = b"0123456789abcdef";
 
-/// Without a branch, so that a loop over it is a vector one.
-fn is_clean_for_nginx(byte: u8) -> bool {
-    (0x20..0x7f).contains(&byte) & (byte != b'"') & (byte != b'\\')
+/// Whether no format has to escape any of it: ASCII without control characters, `"` and `\`. Nearly every value is such,
+/// and is looked at eight bytes at a time.
+fn is_plain(bytes: &[u8]) -> bool {
+    let (blocks, rest) = bytes.as_chunks::<8>();
+    // The highest bit of a byte tells. A subtraction borrows from the next byte only for one that isn't plain itself.
+    let suspects = |block: u64| {
+        let equals = |byte: u8| (block ^ every(byte)).wrapping_sub(every(1));
+        block | block.wrapping_sub(every(b' ')) | equals(b'"') | equals(b'\\') | equals(0x7f)
+    };
+    let found = blocks.iter().fold(0, |found, block| found | suspects(u64::from_le_bytes(*block)));
+    found & every(0x80) == 0 && rest.iter().all(|&byte| is_plain_byte(byte))
+}
+
+const fn every(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; 8])
+}
+
+fn is_plain_byte(byte: u8) -> bool {
+    (0x20..0x7f).contains(&byte) && byte != b'"' && byte != b'\\'
 }
 
 fn is_clean_for_json(byte: u8) -> bool {
-    (byte >= 0x20) & (byte != 0x7f) & (byte != b'"') & (byte != b'\\')
+    byte >= 0x20 && byte != 0x7f && byte != b'"' && byte != b'\\'
 }
 
 #[cfg(test)]
@@ -155,6 +170,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_plain_has_nothing_to_escape(plain in "[ -~]{0,40}", at: prop::sample::Index, byte: u8) {
+            let mut bytes = plain.into_bytes();
+            bytes.retain(|&byte| is_plain_byte(byte));
+            prop_assert!(is_plain(&bytes));
+            bytes.insert(at.index(bytes.len() + 1), byte);
+            prop_assert_eq!(is_plain(&bytes), is_plain_byte(byte));
+        }
+
         #[test]
         fn any_bytes_make_one_valid_json_string(bytes: Vec<u8>) {
             let line = format!("\"{}\"", text(|out| json(&bytes, out)));
