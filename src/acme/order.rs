@@ -264,10 +264,11 @@ impl<'a> Job<'a> {
     }
 
     fn has_profile(&self, account: &Account, profile: &str) -> Result<(), Failure> {
-        let offered: Vec<&str> = account.profiles().map(|offered| offered.name).collect();
+        let mut offered: Vec<&str> = account.profiles().map(|offered| offered.name).collect();
         if offered.contains(&profile) {
             return Ok(());
         }
+        offered.sort_unstable();
         let offered = if offered.is_empty() { "none".to_owned() } else { offered.join(", ") };
         Err(Failure::new(Class::Policy, format!("the CA has no profile \"{profile}\"; it offers: {offered}")))
     }

@@ -25,8 +25,7 @@ pub struct Options {
     pub nonces_refused: u8,
     /// How often an authorization is used again, in percent.
     pub authorizations_reused: u8,
-    /// The newer pebble, which has renewal information.
-    pub newer: bool,
+    pub version: Version,
     /// Another port for TLS-ALPN-01 or HTTP-01, where nobody listens.
     pub deaf: bool,
     /// Every challenge counts as answered.
@@ -35,6 +34,20 @@ pub struct Options {
     pub dns: Option<SocketAddr>,
 }
 
+/// Which release of Debian a pebble is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// 2.4, as installed.
+    Bookworm,
+    /// 2.6: with renewal information.
+    Trixie,
+    /// 2.10 or later: with profiles too. They are [`PROFILES`].
+    Forky,
+}
+
+/// The profiles of [`Version::Forky`], and the seconds that their certificates are good for.
+pub const PROFILES: [(&str, u64); 2] = [("classic", 90 * 24 * 3600), ("shortlived", 6 * 24 * 3600)];
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -42,7 +55,7 @@ impl Default for Options {
             eab: false,
             nonces_refused: 0,
             authorizations_reused: 0,
-            newer: false,
+            version: Version::Bookworm,
             deaf: false,
             believes: false,
             dns: None,
@@ -178,7 +191,7 @@ impl Ca {
 
     fn start_pebble(&self) -> bool {
         let at = self.directory.path();
-        let configuration = json!({ "pebble": {
+        let mut configuration = json!({ "pebble": {
             "listenAddress": self.behind,
             "managementListenAddress": self.management,
             "certificate": self.certificate.chain,
@@ -190,11 +203,16 @@ impl Ca {
             "externalAccountMACKeys": { EAB_KEY_ID: EAB_HMAC_KEY },
             "domainBlocklist": ["blocked.test"],
             "retryAfter": { "authz": 1, "order": 1 },
-            "certificateValidityPeriod": self.options.validity,
         } });
+        if self.options.version == Version::Forky {
+            let profile = |(name, validity)| (name, json!({ "description": name, "validityPeriod": validity }));
+            configuration["pebble"]["profiles"] = PROFILES.map(profile).into_iter().collect();
+        } else {
+            configuration["pebble"]["certificateValidityPeriod"] = self.options.validity.into();
+        }
         fs::write(at.join("pebble.json"), configuration.to_string()).unwrap();
         let log = fs::OpenOptions::new().create(true).append(true).open(at.join("pebble.log")).unwrap();
-        let child = Command::new(if self.options.newer { newer().unwrap() } else { PathBuf::from("pebble") })
+        let child = Command::new(program(self.options.version))
             .arg("-config")
             .arg(at.join("pebble.json"))
             .args(["-dnsserver", &self.options.dns.unwrap_or(self.dns_server).to_string()])
@@ -236,21 +254,25 @@ impl Drop for Ca {
     }
 }
 
-/// Where `scripts/newer-pebble` puts it; `None` if it isn't there.
-pub fn newer() -> Option<PathBuf> {
+/// Where `scripts/newer-pebble` puts those that aren't installed.
+fn program(version: Version) -> PathBuf {
+    let release = match version {
+        Version::Bookworm => return PathBuf::from("pebble"),
+        Version::Trixie => "trixie",
+        Version::Forky => "forky",
+    };
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), PathBuf::from);
-    let program = target.join("newer-pebble/usr/bin/pebble");
-    program.exists().then_some(program)
+    target.join("newer-pebble").join(release).join("usr/bin/pebble")
 }
 
-/// The newer pebble's options, or the reason why the test can't be.
-pub fn newer_or_skip(test: &str) -> Option<Options> {
-    if newer().is_none() {
-        eprintln!("skipped {test}: no pebble with renewal information; scripts/newer-pebble fetches one");
+/// A newer pebble's options; `None`, with the reason printed, if it isn't there.
+pub fn newer_or_skip(test: &str, version: Version) -> Option<Options> {
+    if !program(version).exists() {
+        eprintln!("skipped {test}: {version:?}'s pebble isn't there; scripts/newer-pebble fetches it");
         return None;
     }
-    Some(Options { newer: true, ..Options::default() })
+    Some(Options { version, ..Options::default() })
 }
 
 fn start_dns(server: SocketAddr, management: SocketAddr) -> Child {

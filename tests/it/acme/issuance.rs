@@ -2,7 +2,7 @@
 
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::ca::{Ca, EAB_HMAC_KEY, EAB_KEY_ID, Options};
+use super::ca::{Ca, EAB_HMAC_KEY, EAB_KEY_ID, Options, PROFILES, Version, newer_or_skip};
 use super::host::{Host, issued, shown, state, within};
 use crate::support::{Client, eventually};
 
@@ -195,4 +195,41 @@ fn only_a_client_that_asks_for_nothing_else_gets_the_challenges_certificate() {
     assert!(shown(host.tls(), "other.test", &roots, &["acme-tls/1"]).is_err(), "nobody ordered that");
     ca.front.clear();
     issued(&host, &ca, "a.test");
+}
+
+#[test]
+fn a_profile_is_asked_for_and_got() {
+    let Some(options) = newer_or_skip("profiles", Version::Forky) else { return };
+    let ca = Ca::with(options);
+    let host = Host::of(&ca)
+        .acme("profile = \"classic\"")
+        .site(&["long.test"], "")
+        .site(&["short.test"], "acme = { profile = \"shortlived\" }");
+    let _gate = host.start();
+    for (name, (_, seconds)) in ["long.test", "short.test"].into_iter().zip(PROFILES) {
+        let leaf = issued(&host, &ca, name);
+        let (_, certificate) = X509Certificate::from_der(&leaf).unwrap();
+        let validity = certificate.validity();
+        let lifetime = validity.not_after.timestamp() - validity.not_before.timestamp();
+        assert!((lifetime - seconds as i64).abs() <= 1, "{name}: {lifetime}");
+    }
+    let mut asked: Vec<_> = ca.front.payloads("/order-plz").iter().map(|order| order["profile"].to_string()).collect();
+    asked.sort();
+    assert_eq!(asked, ["\"classic\"", "\"shortlived\""]);
+}
+
+#[test]
+fn a_profile_that_the_ca_hasnt_is_refused_with_those_that_it_has() {
+    let newest = newer_or_skip("profiles that there aren't", Version::Forky);
+    let offers = [(Some(Options::default()), "it offers: none"), (newest, "it offers: classic, shortlived")];
+    for (options, offered) in offers.into_iter().filter_map(|(options, offered)| Some((options?, offered))) {
+        let ca = Ca::with(options);
+        let host = Host::of(&ca).acme("profile = \"tlsserver\"").site(&["a.test"], "");
+        let gate = host.start();
+        let store = gate.directory().join("acme");
+        let trouble = eventually("the refusal is noted", || state(&store)?.get("trouble").cloned());
+        let expected = format!("the CA has no profile \"tlsserver\"; {offered}");
+        assert_eq!((&trouble["class"], &trouble["detail"]), (&"policy".into(), &expected.into()));
+        assert_eq!(ca.orders(), 0, "nothing is ordered that the CA wouldn't give");
+    }
 }
