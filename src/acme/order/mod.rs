@@ -5,23 +5,19 @@
 
 use std::time::Duration;
 
-use instant_acme::{
-    Account, AuthorizationHandle, AuthorizationStatus, CertificateIdentifier, ChallengeStatus, Error, NewOrder, Order,
-    OrderStatus,
-};
+use instant_acme::{Account, CertificateIdentifier, NewOrder, Order, OrderStatus};
 use rcgen::KeyPair;
 use serde::{Deserialize, Serialize};
 
 use super::bundle::Bundle;
-use super::challenge::{self, Offer, choose};
-use super::classify::{classify, of_problem};
+use super::classify::classify;
 use super::client::Client;
 use super::context::Context;
 use super::failure::{Class, Failure};
 use super::store::{Key, get_json, put_json};
 use super::wanted::{Wanted, ca_of, identifier};
 use super::{Moment, account, key};
-use crate::config::{ChallengeKind, Issuer, KeyType};
+use crate::config::{Issuer, KeyType};
 
 /// What is to be ordered, and where.
 pub(super) struct Job<'a> {
@@ -78,6 +74,8 @@ macro_rules! ask {
         }
     }};
 }
+
+mod prove;
 
 impl<'a> Job<'a> {
     pub(super) fn new(
@@ -140,8 +138,8 @@ impl<'a> Job<'a> {
         outcome.map_err(|failure| (failure, Some(account)))
     }
 
-    /// Takes away what was written ahead, once the certificate is stored.
-    pub(super) async fn drop_order(&self) {
+    /// Takes away what was written ahead.
+    async fn drop_order(&self) {
         if let Err(error) = self.context.store.delete(&Key::order(&self.wanted.id)).await {
             tracing::warn!(%error, "an order that is over stays in the store");
         }
@@ -163,6 +161,10 @@ impl<'a> Job<'a> {
             && (&begun.ca, &begun.names, begun.key_type, &begun.profile)
                 == (&ca, &self.names, key_type, &self.issuer.profile)
         {
+            if begun.url.is_none() {
+                // A store that can't take the order's URL mustn't have one placed with every try.
+                self.write(&begun).await?;
+            }
             return Ok(begun);
         }
         // RSA takes long.
@@ -219,6 +221,8 @@ impl<'a> Job<'a> {
                 Err(failure) if failure.class == Class::Policy => {}
                 Err(failure) => return Err(failure),
             }
+            begun.url = None;
+            self.write(begun).await?;
         }
         let order = self.place(account, self.replaces.clone()).await?;
         begun.url = Some(order.url().to_owned());
@@ -319,97 +323,6 @@ impl<'a> Job<'a> {
         Ok(bundle)
     }
 
-    /// Answers one challenge for each name that isn't proved yet, and waits for what the CA makes of it.
-    async fn prove(&self, order: &mut Order) -> Result<OrderStatus, Failure> {
-        let mut offers = Vec::new();
-        let outcome = self.prove_with(order, &mut offers).await;
-        for offer in offers {
-            offer.withdraw(self.context).await;
-        }
-        outcome
-    }
-
-    async fn prove_with(&self, order: &mut Order, offers: &mut Vec<Offer>) -> Result<OrderStatus, Failure> {
-        let mut answered: Vec<Option<ChallengeKind>> = Vec::new();
-        let mut next = 0;
-        loop {
-            // The iterator forgets its place when a nonce is refused; what has been fetched isn't fetched again.
-            let mut authorizations = order.authorizations();
-            let mut at = 0;
-            let mut refused = None;
-            while let Some(authorization) = authorizations.next().await {
-                match authorization {
-                    Ok(authorization) => {
-                        if at >= answered.len() {
-                            answered.push(self.offer_one(authorization, offers).await?);
-                        }
-                        at += 1;
-                    }
-                    Err(error) => {
-                        refused = Some(classify(&error, &self.client.last()).while_doing("an authorization"));
-                        break;
-                    }
-                }
-            }
-            match refused {
-                None => break,
-                Some(failure) if failure.class == Class::BadNonce && next < NONCE_TRIES => next += 1,
-                Some(failure) => return Err(failure),
-            }
-        }
-        for offer in offers.iter() {
-            offer.visible().await?;
-        }
-        let mut authorizations = order.authorizations();
-        for kind in answered {
-            let Some(Ok(mut authorization)) = authorizations.next().await else { break };
-            let name = authorization.identifier().to_string();
-            let Some(mut challenge) = kind.and_then(|kind| authorization.challenge(challenge::type_of(kind))) else {
-                continue;
-            };
-            if challenge.status == ChallengeStatus::Pending {
-                let told = ask!(self, "a challenge", challenge.set_ready());
-                told.map_err(|failure| of_validation(failure, &name))?;
-            }
-        }
-        self.poll(order, |status| status == OrderStatus::Pending).await?;
-        Ok(order.state().status)
-    }
-
-    /// Has one name's answer ready; `None` if nobody needs to see it.
-    async fn offer_one(
-        &self,
-        mut authorization: AuthorizationHandle<'_>,
-        offers: &mut Vec<Offer>,
-    ) -> Result<Option<ChallengeKind>, Failure> {
-        let how = &self.wanted.how;
-        let name = authorization.identifier().to_string();
-        if authorization.status != AuthorizationStatus::Pending {
-            // Proved already, or failed: then the order is invalid, or soon will be.
-            return Ok(None);
-        }
-        let offered: Vec<_> = authorization.challenges.iter().map(|challenge| challenge.r#type.clone()).collect();
-        let Some(kind) = choose(how, &authorization.identifier(), &offered, self.failures) else {
-            let failure =
-                Failure::new(Class::Policy, format!("{name}: the CA offers no challenge that can be answered"));
-            return Err(Failure { names: vec![name], ..failure });
-        };
-        let Some(challenge) = authorization.challenge(challenge::type_of(kind)) else { return Ok(None) };
-        let key_authorization = challenge.key_authorization();
-        let offer = challenge::offer(
-            self.context,
-            how,
-            kind,
-            challenge.identifier().identifier,
-            &challenge.token,
-            key_authorization.as_str(),
-            key_authorization.dns_value(),
-        );
-        offers.push(offer.await.map_err(|failure| failure.while_doing(&name))?);
-        tracing::debug!(name, challenge = kind.name(), "a challenge is answered");
-        Ok(Some(kind))
-    }
-
     /// Looks at the order again while it `stays`.
     async fn poll(&self, order: &mut Order, stays: impl Fn(OrderStatus) -> bool) -> Result<(), Failure> {
         let mut pause = FIRST_POLL;
@@ -421,47 +334,4 @@ impl<'a> Job<'a> {
         }
         Ok(())
     }
-
-    /// What the CA couldn't see, or doesn't want.
-    async fn why_invalid(&self, order: &mut Order) -> Failure {
-        let mut reasons: Vec<Failure> = Vec::new();
-        let mut authorizations = order.authorizations();
-        while let Some(Ok(mut authorization)) = authorizations.next().await {
-            let refreshed: Result<_, Error> = authorization.refresh().await.map(drop);
-            if refreshed.is_err() || authorization.status == AuthorizationStatus::Valid {
-                continue;
-            }
-            let name = authorization.identifier().to_string();
-            let problem = authorization.challenges.iter().find_map(|challenge| challenge.error.as_ref());
-            if let Some(problem) = problem {
-                let failure = of_problem(problem, &super::client::Last::default());
-                reasons.push(of_validation(failure, &name));
-            }
-        }
-        if let Some(problem) = &order.state().error
-            && reasons.is_empty()
-        {
-            reasons.push(of_validation(of_problem(problem, &super::client::Last::default()), "the order"));
-        }
-        // One that is nobody's policy may succeed another time.
-        let class = match reasons.iter().all(|reason| reason.class == Class::Policy) && !reasons.is_empty() {
-            true => Class::Policy,
-            false => Class::Validation,
-        };
-        let details: Vec<&str> = reasons.iter().map(|reason| reason.detail.as_str()).collect();
-        let detail = if details.is_empty() { "the CA doesn't say why".to_owned() } else { details.join("; ") };
-        let names =
-            reasons.iter().filter(|reason| reason.class == Class::Policy).flat_map(|reason| reason.names.clone());
-        Failure { names: names.collect(), ..Failure::new(class, detail) }
-    }
-}
-
-/// A CA's word on a challenge: either policy, or it couldn't see the answer.
-fn of_validation(mut failure: Failure, name: &str) -> Failure {
-    let is_policy = ["(caa)", "(rejectedIdentifier)"].iter().any(|kind| failure.detail.contains(kind));
-    if failure.class == Class::Policy && !is_policy {
-        failure.class = Class::Validation;
-    }
-    failure.names = vec![name.to_owned()];
-    failure.while_doing(name)
 }
