@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::Moment;
 use super::client::Client;
 use super::due::Window;
-use super::failure::Failure;
+use super::failure::{Failure, printable};
 
 /// What a CA said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub(super) async fn ask(client: &Client, directory: &str, certificate: &str) -> 
     match serde_json::from_slice::<RenewalInfo>(&body) {
         Ok(info) => {
             if let Some(why) = info.explanation_url {
-                tracing::debug!(%why, "the CA explains its window");
+                tracing::debug!(why = printable(&why), "the CA explains its window");
             }
             Ok(Answer { window: Some(info.suggested_window), wait })
         }

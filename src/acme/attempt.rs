@@ -22,14 +22,28 @@ pub struct Outcomes {
     pub bundle: Option<Bundle>,
     /// The store has no place for the certificate: it is to be stored later.
     pub unsaved: bool,
+    /// Something couldn't be written.
+    pub store_failed: bool,
     /// Not before this, for a reason that isn't in the state.
     pub not_before: Option<Moment>,
 }
 
+impl Outcomes {
+    /// There was nothing to do.
+    pub fn none(state: State, bundle: Option<Bundle>) -> Self {
+        Self { state, bundle, unsaved: false, store_failed: false, not_before: None }
+    }
+
+    /// Somebody else is at it.
+    fn leased_elsewhere(state: State, bundle: Option<Bundle>, now: Moment) -> Self {
+        Self { not_before: Some(now + LEASED_ELSEWHERE), ..Self::none(state, bundle) }
+    }
+}
+
 /// How soon somebody else's lease is looked at again.
 const LEASED_ELSEWHERE: Duration = Duration::from_secs(2);
-/// A failed store is tried again.
-const STORE_FAILED: Duration = Duration::from_secs(60);
+/// For what has no time of its own.
+const LATER: Duration = Duration::from_secs(60);
 
 /// Reads what the store has of a certificate.
 ///
@@ -47,25 +61,24 @@ pub async fn read(context: &Context, wanted: &Wanted) -> Result<(State, Option<B
 /// Gets the certificate if that is due, or what another instance has got meanwhile.
 ///
 /// # Errors
-/// The store can't be read.
+/// The store can't be used: nobody has been asked.
 pub async fn attempt(context: &Context, wanted: &Wanted) -> Result<Outcomes, StoreError> {
     let (state, bundle) = read(context, wanted).await?;
     let Some(_lease) = context.store.lease(&wanted.id).await? else {
-        let not_before = Some(context.now() + LEASED_ELSEWHERE);
-        return Ok(Outcomes { state, bundle, unsaved: false, not_before });
+        return Ok(Outcomes::leased_elsewhere(state, bundle, context.now()));
     };
     // What was read before the lease may be old.
     let (mut state, bundle) = read(context, wanted).await?;
     let now = context.now();
     let there = bundle.as_ref().map(|bundle| (bundle.validity, bundle.fingerprint));
     let due = state.next(there, now);
-    let mut outcomes = Outcomes { state: state.clone(), bundle, unsaved: false, not_before: None };
+    let mut outcomes = Outcomes::none(state.clone(), bundle);
     if due.at > now {
         return Ok(outcomes);
     }
     if now < EARLIEST {
         tracing::error!(clock = %now, "the clock is wrong: no certificate is got before it is set");
-        outcomes.not_before = Some(now + STORE_FAILED);
+        outcomes.not_before = Some(now + LATER);
         return Ok(outcomes);
     }
     match at_each_issuer(context, wanted, &mut state, outcomes.bundle.as_ref()).await {
@@ -73,6 +86,7 @@ pub async fn attempt(context: &Context, wanted: &Wanted) -> Result<Outcomes, Sto
             let identifier = bundle.identifier().map(|identifier| identifier.to_string());
             state.issued(&issuer, identifier, &bundle.certificate.names, due.why, context.now());
             outcomes.unsaved = !save(context, wanted, &bundle, &state).await;
+            outcomes.store_failed = outcomes.unsaved;
             tracing::info!(
                 site = &*wanted.site,
                 names = bundle.certificate.names.join(" "),
@@ -95,7 +109,7 @@ pub async fn attempt(context: &Context, wanted: &Wanted) -> Result<Outcomes, Sto
                     trouble.detail
                 );
             }
-            write_state(context, wanted, &state).await;
+            outcomes.store_failed = !write_state(context, wanted, &state).await;
         }
         Tried::NotNow { until } => outcomes.not_before = Some(until),
     }
@@ -103,8 +117,30 @@ pub async fn attempt(context: &Context, wanted: &Wanted) -> Result<Outcomes, Sto
     Ok(outcomes)
 }
 
-/// Stores a certificate and what belongs to it. `false`: there is no place for it.
-pub async fn save(context: &Context, wanted: &Wanted, bundle: &Bundle, state: &State) -> bool {
+/// Stores a certificate that there was no place for when it came, unless another instance has stored a newer one.
+///
+/// # Errors
+/// The store can't be used.
+pub async fn save_late(
+    context: &Context,
+    wanted: &Wanted,
+    bundle: Bundle,
+    state: State,
+) -> Result<Outcomes, StoreError> {
+    let Some(_lease) = context.store.lease(&wanted.id).await? else {
+        let outcomes = Outcomes::leased_elsewhere(state, Some(bundle), context.now());
+        return Ok(Outcomes { unsaved: true, ..outcomes });
+    };
+    let (state_there, there) = read(context, wanted).await?;
+    if let Some(there) = there.filter(|there| there.validity.not_before > bundle.validity.not_before) {
+        return Ok(Outcomes::none(state_there, Some(there)));
+    }
+    let unsaved = !save(context, wanted, &bundle, &state).await;
+    Ok(Outcomes { unsaved, store_failed: unsaved, ..Outcomes::none(state, Some(bundle)) })
+}
+
+/// Stores a certificate and what belongs to it; for whoever holds its lease. `false`: there is no place for it.
+async fn save(context: &Context, wanted: &Wanted, bundle: &Bundle, state: &State) -> bool {
     if let Err(error) = bundle.save(&*context.store, &wanted.id).await {
         tracing::error!(%error, site = &*wanted.site, "the new certificate is served, and can't be stored: it is tried again");
         return false;
@@ -113,7 +149,10 @@ pub async fn save(context: &Context, wanted: &Wanted, bundle: &Bundle, state: &S
     if let Err(error) = context.store.delete(&Key::order(&wanted.id)).await {
         tracing::warn!(%error, "an order that is over stays in the store");
     }
-    context.changed().await;
+    if let Err(error) = context.changed().await {
+        // They see it when their own time comes.
+        tracing::debug!(%error, "other instances aren't told of a change");
+    }
     true
 }
 
@@ -122,26 +161,25 @@ pub async fn save(context: &Context, wanted: &Wanted, bundle: &Bundle, state: &S
 /// # Errors
 /// The store can't be read.
 pub async fn look(context: &Context, wanted: &Wanted) -> Result<Outcomes, StoreError> {
-    let (mut state, bundle) = read(context, wanted).await?;
-    let outcomes = |state, bundle| Outcomes { state, bundle, unsaved: false, not_before: None };
     let now = context.now();
+    let Some(_lease) = context.store.lease(&wanted.id).await? else {
+        let (state, bundle) = read(context, wanted).await?;
+        return Ok(Outcomes::leased_elsewhere(state, bundle, now));
+    };
+    let (mut state, bundle) = read(context, wanted).await?;
     if state.suggestion.next_check.is_some_and(|next| next > now && next <= now + 2 * ari::LONGEST_WAIT) {
         // Another instance has asked.
-        return Ok(outcomes(state, bundle));
+        return Ok(Outcomes::none(state, bundle));
     }
     let issuer = wanted.how.issuers.iter().find(|issuer| Some(&*issuer.name) == state.issuer.as_deref());
     let certificate = bundle.as_ref().and_then(Bundle::identifier);
     let (Some(issuer), Some(bundle_there), Some(certificate)) = (issuer, &bundle, certificate) else {
         state.suggestion.next_check = Some(ari::retry_at(now));
-        return Ok(outcomes(state, bundle));
-    };
-    let Some(_lease) = context.store.lease(&wanted.id).await? else {
-        let not_before = Some(now + LEASED_ELSEWHERE);
-        return Ok(Outcomes { not_before, ..outcomes(state, bundle) });
+        return Ok(Outcomes::none(state, bundle));
     };
     if context.enter(&issuer.directory).is_err() {
         state.suggestion.next_check = Some(ari::retry_at(now));
-        return Ok(outcomes(state, bundle));
+        return Ok(Outcomes::none(state, bundle));
     }
     let client: Client = context.client(issuer);
     match ari::ask(&client, &issuer.directory, &certificate.to_string()).await {
@@ -159,14 +197,17 @@ pub async fn look(context: &Context, wanted: &Wanted) -> Result<Outcomes, StoreE
             state.suggestion.next_check = Some(ari::retry_at(now));
         }
     }
-    write_state(context, wanted, &state).await;
-    Ok(outcomes(state, bundle))
+    let store_failed = !write_state(context, wanted, &state).await;
+    Ok(Outcomes { store_failed, ..Outcomes::none(state, bundle) })
 }
 
-async fn write_state(context: &Context, wanted: &Wanted, state: &State) {
-    if let Err(error) = put_json(&*context.store, &Key::state(&wanted.id), state).await {
+/// `false`: there is no place for it.
+async fn write_state(context: &Context, wanted: &Wanted, state: &State) -> bool {
+    let written = put_json(&*context.store, &Key::state(&wanted.id), state).await;
+    if let Err(error) = &written {
         tracing::error!(%error, "the state of a certificate can't be stored: a restart won't know it");
     }
+    written.is_ok()
 }
 
 enum Tried {
@@ -220,7 +261,7 @@ async fn at_each_issuer(context: &Context, wanted: &Wanted, state: &mut State, t
             state.failed(&failure, &issuer.name, context.now(), chance());
             Tried::Failed
         }
-        (None, closed) => Tried::NotNow { until: closed.unwrap_or_else(|| context.now() + STORE_FAILED) },
+        (None, closed) => Tried::NotNow { until: closed.unwrap_or_else(|| context.now() + LATER) },
     }
 }
 

@@ -34,6 +34,16 @@ const VALIDATION_FAILS: &[Duration] = &[
     Duration::from_secs(12 * 3600),
 ];
 
+/// For a store that fails: nobody is asked, and whoever makes room shall not wait long.
+const STORE_FAILS: &[Duration] = &[
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    MINUTE,
+    Duration::from_secs(2 * 60),
+    Duration::from_secs(5 * 60),
+    Duration::from_secs(10 * 60),
+];
+
 /// Longer than any CA needs; a date far away must not end the trying.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -42,10 +52,7 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(7 * 24 * 3600);
 /// `chance` (0 to 1) spreads what would come together: up to a tenth is added, so that the ladder never gets steeper than
 /// it says.
 pub fn wait(failure: &Failure, count: u32, chance: f64) -> Duration {
-    let step = |ladder: &[Duration]| {
-        let index = (count.max(1) as usize - 1).min(ladder.len() - 1);
-        ladder[index]
-    };
+    let step = |ladder| step(ladder, count);
     let base = match failure.class {
         // What the CA asks for is never shortened; nor is it the end of the ladder.
         Class::RateLimited => failure.retry_after.map_or(HOUR, |asked| asked.min(LONGEST_RETRY_AFTER)),
@@ -56,6 +63,15 @@ pub fn wait(failure: &Failure, count: u32, chance: f64) -> Duration {
         Class::Policy => DAY,
     };
     base + base.mul_f64(0.1 * chance.clamp(0.0, 1.0))
+}
+
+/// How long to wait after the store has failed for the `count`th time in a row, from 1.
+pub fn wait_for_store(count: u32) -> Duration {
+    step(STORE_FAILS, count)
+}
+
+fn step(ladder: &[Duration], count: u32) -> Duration {
+    ladder[(count.max(1) as usize - 1).min(ladder.len() - 1)]
 }
 
 /// Keeps everybody from a CA that fails whoever asks. One for each CA, in memory: a restart may ask once.
@@ -146,6 +162,12 @@ mod tests {
         assert_eq!(minutes(Class::RateLimited, 3), 60, "without Retry-After: an hour");
         let down = Failure { retry_after: Some(Duration::from_secs(900)), ..Failure::new(Class::Server, "") };
         assert_eq!(wait(&down, 1, 0.0), Duration::from_secs(900));
+    }
+
+    #[test]
+    fn a_store_is_tried_again_soon_and_then_every_ten_minutes() {
+        let waits: Vec<u64> = (0..=8).map(|count| wait_for_store(count).as_secs()).collect();
+        assert_eq!(waits, [5, 5, 30, 60, 120, 300, 600, 600, 600]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! How all certificates stand, for whoever looks: metrics, and the command line's next of kin.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Moment;
@@ -12,6 +13,7 @@ use super::state::Phase;
 pub struct Board {
     rows: Mutex<BTreeMap<String, Row>>,
     attempts: Mutex<BTreeMap<(Arc<str>, Outcome), u64>>,
+    store_errors: AtomicU64,
 }
 
 /// One certificate.
@@ -63,6 +65,15 @@ impl Board {
 
     pub fn count(&self, site: &Arc<str>, outcome: Outcome) {
         *lock(&self.attempts).entry((Arc::clone(site), outcome)).or_default() += 1;
+    }
+
+    /// The store couldn't be read or written.
+    pub fn store_failed(&self) {
+        self.store_errors.fetch_add(1, Relaxed);
+    }
+
+    pub fn store_errors(&self) -> u64 {
+        self.store_errors.load(Relaxed)
     }
 
     pub fn rows(&self) -> Vec<Row> {

@@ -69,8 +69,7 @@ pub async fn revoke(context: &Context, wanted: &Wanted, reason: RevocationReason
     // With a new key: an order that was begun has the old one at most.
     context.store.delete(&Key::order(&wanted.id)).await.map_err(Failure::local)?;
     ask(context, wanted).await?;
-    context.changed().await;
-    Ok(())
+    context.changed().await.map_err(Failure::local)
 }
 
 /// Notes that a renewal is asked for.

@@ -10,7 +10,7 @@ use super::backoff::Breaker;
 use super::client::{Client, Roots};
 use super::clock::Clock;
 use super::failure::{Class, Failure};
-use super::store::{Key, Store, replace};
+use super::store::{Key, Store, StoreError, replace};
 use super::{Board, Moment};
 use crate::config::Issuer;
 use crate::tls;
@@ -20,22 +20,21 @@ pub struct Context {
     pub store: Arc<dyn Store>,
     /// Whose listeners answer challenges.
     pub certificates: Arc<tls::Store>,
-    /// `mailto:` URLs.
-    pub contacts: Vec<String>,
     pub clock: Clock,
     pub board: Arc<Board>,
+    contacts: Mutex<Arc<[String]>>,
     breakers: Mutex<BTreeMap<String, Breaker>>,
     roots: Mutex<HashMap<Option<PathBuf>, Arc<Roots>>>,
 }
 
 impl Context {
-    pub fn new(store: Arc<dyn Store>, certificates: Arc<tls::Store>, contacts: Vec<String>, clock: Clock) -> Self {
+    pub fn new(store: Arc<dyn Store>, certificates: Arc<tls::Store>, clock: Clock) -> Self {
         Self {
             store,
             certificates,
-            contacts,
             clock,
             board: Arc::default(),
+            contacts: Mutex::default(),
             breakers: Mutex::default(),
             roots: Mutex::default(),
         }
@@ -51,12 +50,25 @@ impl Context {
         self.clock.now()
     }
 
+    /// Whom CAs may write to: `mailto:` URLs.
+    pub fn contacts(&self) -> Arc<[String]> {
+        Arc::clone(&lock(&self.contacts))
+    }
+
+    pub fn set_contacts(&self, contacts: &[String]) {
+        *lock(&self.contacts) = contacts.into();
+    }
+
     /// Has the other instances look at the store.
-    pub async fn changed(&self) {
+    ///
+    /// # Errors
+    /// The store can't be written.
+    pub async fn changed(&self) -> Result<(), StoreError> {
         let mark = format!("{} {}\n", self.now(), std::process::id());
-        if let Err(error) = replace(&*self.store, &Key::mark(), mark.as_bytes()).await {
-            // They see it when their own time comes.
-            tracing::debug!(%error, "other instances aren't told of a change");
+        match replace(&*self.store, &Key::mark(), mark.as_bytes()).await {
+            // Whoever was quicker has had them look.
+            Err(StoreError::Changed { .. }) => Ok(()),
+            outcome => outcome,
         }
     }
 

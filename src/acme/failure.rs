@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     pub class: Class,
-    /// For people: what happened, where. Never holds a key, a token or another secret.
+    /// For people: what happened, where; printable. Never holds a key, a token or another secret.
     pub detail: String,
     /// What the CA asked to wait.
     pub retry_after: Option<Duration>,
@@ -76,7 +76,7 @@ impl Class {
 
 impl Failure {
     pub fn new(class: Class, detail: impl Into<String>) -> Self {
-        Self { class, detail: detail.into(), retry_after: None, names: Vec::new() }
+        Self { class, detail: printable(&detail.into()), retry_after: None, names: Vec::new() }
     }
 
     pub fn local(detail: impl fmt::Display) -> Self {
@@ -90,9 +90,14 @@ impl Failure {
     /// Says what was being done when it failed.
     #[must_use]
     pub fn while_doing(mut self, what: &str) -> Self {
-        self.detail = format!("{what}: {}", self.detail);
+        self.detail = printable(&format!("{what}: {}", self.detail));
         self
     }
+}
+
+/// Somebody else's words, as far as they can be shown on a terminal.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect()
 }
 
 impl fmt::Display for Failure {
@@ -102,3 +107,16 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ca_cant_write_to_the_terminal() {
+        assert_eq!(printable("a\u{1b}[31mb\nc"), "a [31mb c");
+        assert_eq!(printable(&"x".repeat(1000)).len(), 500);
+        let failure = Failure::new(Class::Policy, "\u{1b}[2J").while_doing("\u{7}");
+        assert_eq!(failure.detail, " :  [2J");
+    }
+}

@@ -27,6 +27,7 @@ mod ari;
 mod challenge;
 mod dns;
 mod key;
+mod leftovers;
 mod moment;
 mod order;
 

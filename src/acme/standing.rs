@@ -8,14 +8,14 @@ use super::bundle::Bundle;
 use super::context::Context;
 use super::state::{Phase, Refused, State, Trouble};
 use super::store::{Key, StoreError};
-use super::wanted::Wanted;
+use super::wanted::{Wanted, Wants};
 use crate::config::Config;
 
 /// One certificate.
 #[derive(Clone, Debug, Serialize)]
 pub struct Standing {
     pub id: String,
-    /// `None`: no site wants it any more, or it was got on demand.
+    /// `None`: no site wants it any more.
     pub site: Option<String>,
     pub names: Vec<String>,
     pub key: &'static str,
@@ -48,15 +48,19 @@ pub struct Next {
 /// # Errors
 /// The store can't be read.
 pub async fn all(context: &Context, config: &Config) -> Result<Vec<Standing>, StoreError> {
-    let wanted = Wanted::of(config);
+    let wants = Wants::of(config);
     let mut standings = Vec::new();
-    for wanted in &wanted {
+    for wanted in &wants.certificates {
         standings.push(of(context, wanted).await?);
     }
     let mut others = context.store.list("certs").await?;
     others.sort();
-    for id in others.into_iter().filter(|id| !wanted.iter().any(|wanted| wanted.id == *id)) {
-        standings.extend(of_other(context, id).await?);
+    for id in others.into_iter().filter(|id| !wants.certificates.iter().any(|wanted| wanted.id == *id)) {
+        let Some(bundle) = Bundle::load(&*context.store, &id).await? else { continue };
+        standings.push(match wants.got_on_demand(&id, &bundle.certificate.names) {
+            Some(wanted) => of(context, &wanted).await?,
+            None => of_other(context, id, bundle).await?,
+        });
     }
     Ok(standings)
 }
@@ -82,12 +86,11 @@ pub async fn of(context: &Context, wanted: &Wanted) -> Result<Standing, StoreErr
     Ok(standing(wanted.id.clone(), Some(wanted.site.to_string()), state, bundle, ordering, next, now))
 }
 
-async fn of_other(context: &Context, id: String) -> Result<Option<Standing>, StoreError> {
-    let Some(bundle) = Bundle::load(&*context.store, &id).await? else { return Ok(None) };
+async fn of_other(context: &Context, id: String, bundle: Bundle) -> Result<Standing, StoreError> {
     let state = super::store::get_json::<State>(&*context.store, &Key::state(&id)).await?.map(|(state, _)| state);
     let next = Next { at: None, why: "no site names it".to_owned() };
     let state = state.unwrap_or_default();
-    Ok(Some(standing(id, None, state, Some(bundle), false, next, context.now())))
+    Ok(standing(id, None, state, Some(bundle), false, next, context.now()))
 }
 
 fn standing(

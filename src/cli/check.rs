@@ -95,7 +95,7 @@ fn prospect(source: &EndpointSource, max_endpoints: usize) -> String {
 
 /// What would be ordered for a site, where, and how the names are shown to be ours.
 fn acme(site: &Site, how: &SiteAcme) -> String {
-    let names = match Wanted::of_site(site) {
+    let names = match Wanted::of_site(site, &[]) {
         Some(wanted) => wanted.names.join(", "),
         None => format!("the hosts of site {}, when a client asks for one", site.name),
     };

@@ -102,6 +102,8 @@ metrics! {
         "When something is next tried for a site's certificate, in seconds since 1970.";
     COUNTER ACME_ATTEMPTS = "tidegate_acme_attempts_total" ["name", "outcome"]
         "Attempts to get a certificate, at one CA each, by how they ended.";
+    COUNTER ACME_STORE_ERRORS = "tidegate_acme_store_errors_total" []
+        "How often the store of these certificates couldn't be read or written.";
 
     COUNTER RELOADS = "tidegate_config_reloads_total" ["result"]
         "Reloads of the configuration.";

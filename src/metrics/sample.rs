@@ -53,6 +53,8 @@ pub struct AcmeSample {
     pub certificates: Vec<(Arc<str>, &'static str, i64)>,
     /// By site and outcome.
     pub attempts: Vec<(Arc<str>, &'static str, u64)>,
+    /// How often their store couldn't be read or written.
+    pub store_errors: u64,
 }
 
 /// A closed set of names that is a metric label.

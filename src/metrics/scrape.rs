@@ -221,7 +221,9 @@ impl Metrics {
         for (site, outcome, count) in sample.attempts {
             attempts.count([&site, outcome], count);
         }
-        out.extend([certificates, next, attempts]);
+        let mut errors = Family::new(name::ACME_STORE_ERRORS);
+        errors.count([], sample.store_errors);
+        out.extend([certificates, next, attempts, errors]);
     }
 
     fn process_wide(&self, workers: &Workers, out: &mut Vec<Family>) {

@@ -37,7 +37,7 @@ pub(super) fn prepare(
     let Some(acme) = &config.acme else { return Ok(Acme::Off) };
     let store = Files::open(&acme.store)
         .map_err(|error| StartError::Certificates(format!("the certificate store can't be opened: {error}")))?;
-    let context = Context::new(Arc::new(store), Arc::clone(certificates), acme.contacts.clone(), Clock::System);
+    let context = Context::new(Arc::new(store), Arc::clone(certificates), Clock::System);
     let (told, of) = (Arc::clone(metrics), Arc::clone(certificates));
     let on_change = Box::new(move || told.set_certificates(of.expiries()));
     let prepared = Service::prepare(context.with_board(board), Wants::of(config), on_change);
@@ -51,6 +51,7 @@ pub(super) fn sample_of(board: &Arc<Board>) -> Box<dyn Fn() -> AcmeSample + Send
     Box::new(move || AcmeSample {
         certificates: board.rows().into_iter().map(row).collect(),
         attempts: board.attempts(),
+        store_errors: board.store_errors(),
     })
 }
 

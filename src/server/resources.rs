@@ -138,7 +138,7 @@ pub(super) fn load_certificates(config: &Config, store: &tls::Store) -> Result<V
     for site in &config.sites {
         match tls::SiteCertificates::load(site) {
             Ok(mut certificates) => {
-                certificates.slot = Wanted::of_site(site).map(|wanted| store.slot(&wanted.id));
+                certificates.slot = Wanted::of_site(site, &[]).map(|wanted| store.slot(&wanted.id));
                 certificates.on_demand = site.acme.as_ref().is_some_and(|how| how.on_demand);
                 sites.push(certificates);
             }

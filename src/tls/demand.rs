@@ -57,6 +57,11 @@ impl Demand {
         self.hosts.write().unwrap_or_else(PoisonError::into_inner).remove(host);
     }
 
+    /// Takes all certificates away but those of these hosts.
+    pub fn keep(&self, wanted: impl Fn(&str) -> bool) {
+        self.hosts.write().unwrap_or_else(PoisonError::into_inner).retain(|host, _| wanted(host));
+    }
+
     pub(super) fn certificate(&self, host: &str) -> Option<Arc<LoadedCertificate>> {
         self.hosts.read().unwrap_or_else(PoisonError::into_inner).get(host)?.certificate()
     }

@@ -7,7 +7,6 @@ use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::acme::classify::printable;
 use crate::acme::failure::Failure;
 
 const TAKES_AT_MOST: Duration = Duration::from_secs(60);
@@ -42,6 +41,6 @@ pub(super) async fn run(command: &[String], what: &str, name: &str, value: &str)
         Err(_) => Err(failed("not done after 60 s".to_owned())),
         Ok((Err(error), _)) => Err(failed(error.to_string())),
         Ok((Ok(status), _)) if status.success() => Ok(()),
-        Ok((Ok(status), said)) => Err(failed(printable(&format!("{status}: {said}")))),
+        Ok((Ok(status), said)) => Err(failed(format!("{status}: {said}"))),
     }
 }

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Entry, MOST_WISHES, Over, Service};
+use super::entry::Entry;
+use super::{MOST_WISHES, Service};
+use tokio::sync::oneshot;
+
 use crate::acme::Moment;
 use crate::acme::attempt::read;
 use crate::acme::bundle::Bundle;
@@ -23,15 +26,18 @@ pub(super) struct Asked {
     verdict: Option<Verdict>,
 }
 
-/// Hosts that are asked about, and orders under way, at once.
-const MOST_UNDER_WAY: usize = 32;
+/// Hosts that are asked about at once.
+const MOST_ASKED: usize = 16;
+/// Clients that wait for one host. More of them get none, and may come again.
+const MOST_WAITING: usize = 1000;
 /// A host that may have no certificate any more is asked about again, before the renewal that it would have had.
 const NOT_ALLOWED_FOR: Duration = Duration::from_secs(24 * 3600);
 const NOT_KNOWN_FOR: Duration = Duration::from_secs(3600);
 
 impl Service {
-    /// A client waits for a host's certificate. Asks whether the host may have one, unless that is known.
-    pub(super) fn hear(&mut self, wish: Wish, under_way: usize) -> Option<impl Future<Output = Over> + 'static> {
+    /// A client waits for a host's certificate. Asks whether the host may have one, unless that is known; `asking` are asked
+    /// about already.
+    pub(super) fn hear(&mut self, wish: Wish, asking: usize) -> Option<impl Future<Output = Asked> + use<>> {
         let Wish { site, host, done } = wish;
         let now = self.context.now();
         if !is_certifiable(&host) || self.gatekeeper.denies(&host, now) {
@@ -41,19 +47,19 @@ impl Service {
         if let Some(entry) = self.entries.get(&wanted.id) {
             // It is being got, or has just come.
             if entry.bundle.is_none() {
-                self.waiting.entry(wanted.id).or_default().push(done);
+                wait_too(self.waiting.entry(wanted.id).or_default(), done);
             }
             return None;
         }
         let by = self.wants.ask.clone()?;
-        let asking_already = self.waiting.contains_key(&wanted.id);
-        if !asking_already && (under_way >= MOST_UNDER_WAY || self.waiting.len() >= MOST_WISHES) {
+        if let Some(waiting) = self.waiting.get_mut(&wanted.id) {
+            wait_too(waiting, done);
             return None;
         }
-        self.waiting.entry(wanted.id.clone()).or_default().push(done);
-        if asking_already {
+        if asking >= MOST_ASKED || self.waiting.len() >= MOST_WISHES {
             return None;
         }
+        self.waiting.insert(wanted.id.clone(), vec![done]);
         Some(look_and_ask(Arc::clone(&self.context), wanted, by, host))
     }
 
@@ -62,7 +68,9 @@ impl Service {
         let Asked { wanted, state, bundle, verdict } = asked;
         let host = wanted.names.first().cloned().unwrap_or_default();
         let allowed = bundle.is_some() || verdict.is_some_and(|verdict| self.is_allowed(&wanted, &host, &verdict));
-        let slot = if allowed { self.context.certificates.demand().slot(&host) } else { None };
+        // A reload may want it otherwise by now.
+        let wanted_still = self.wants.got_on_demand(&wanted.id, &wanted.names).is_some();
+        let slot = if allowed && wanted_still { self.context.certificates.demand().slot(&host) } else { None };
         let Some(slot) = slot else {
             self.waiting.remove(&wanted.id);
             return;
@@ -72,8 +80,7 @@ impl Service {
             slot.put(bundle.certificate.clone());
             self.waiting.remove(&id);
         }
-        let entry = Entry { wanted, slot, state, bundle, task: None, not_before: None, unsaved: false };
-        self.entries.insert(id, entry);
+        self.entries.entry(id).or_insert_with(|| Entry::new(wanted, slot, state, bundle));
     }
 
     fn is_allowed(&mut self, wanted: &Wanted, host: &str, verdict: &Verdict) -> bool {
@@ -116,7 +123,7 @@ impl Service {
 }
 
 /// A host that has a certificate in the store, or waits after a failure, isn't asked about.
-async fn look_and_ask(context: Arc<Context>, wanted: Wanted, by: Ask, host: String) -> Over {
+async fn look_and_ask(context: Arc<Context>, wanted: Wanted, by: Ask, host: String) -> Asked {
     let (state, bundle) = match read(&context, &wanted).await {
         Ok(there) => there,
         Err(error) => {
@@ -130,7 +137,17 @@ async fn look_and_ask(context: Arc<Context>, wanted: Wanted, by: Ask, host: Stri
         true => None,
         false => Some(ask(&by, &host).await),
     };
-    Over::Asked(Box::new(Asked { wanted, state, bundle, verdict }))
+    Asked { wanted, state, bundle, verdict }
+}
+
+/// Clients that have given up make room for others.
+fn wait_too(waiting: &mut Vec<oneshot::Sender<()>>, done: oneshot::Sender<()>) {
+    if waiting.len() >= MOST_WAITING {
+        waiting.retain(|done| !done.is_closed());
+    }
+    if waiting.len() < MOST_WAITING {
+        waiting.push(done);
+    }
 }
 
 /// Until when a certificate that was got on demand isn't renewed: its host may have none any more.

@@ -4,28 +4,34 @@
 //! answered. Nothing here waits for one CA while another could be asked.
 
 mod demand;
+mod entry;
+mod round;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::acme::attempt::{Outcomes, attempt, look, read, save};
-use crate::acme::board::Row;
+use crate::acme::attempt::{Outcomes, attempt, look, read, save_late};
+use crate::acme::board::Outcome;
 use crate::acme::bundle::Bundle;
 use crate::acme::context::Context;
+use crate::acme::failure::Class;
 use crate::acme::on_demand::Gatekeeper;
 use crate::acme::state::State;
 use crate::acme::store::{Key, StoreError, Version};
 use crate::acme::wanted::{Wanted, Wants};
-use crate::acme::{Moment, ari, challenge};
+use crate::acme::{Moment, account, backoff, challenge};
+use crate::config::Issuer;
 use crate::tls::{self, Question, Slot, Wish};
+
+use entry::{Entry, Task};
+use round::Rounds;
 
 /// Orders under way at once.
 const MOST_AT_ONCE: usize = 16;
@@ -35,7 +41,8 @@ const MOST_QUESTIONS: usize = 64;
 const MOST_WISHES: usize = 64;
 /// How often the store is looked at for what other instances have done, and the clock for a jump.
 const GLANCE: Duration = Duration::from_secs(2);
-const STORE_FAILED: Duration = Duration::from_secs(60);
+/// Where nothing is due.
+const LATER: Duration = Duration::from_secs(60);
 
 /// Told that certificates have changed.
 pub type OnChange = Box<dyn Fn() + Send>;
@@ -52,6 +59,8 @@ pub struct Service {
     gatekeeper: Gatekeeper,
     /// Clients that wait for a certificate, by its id.
     waiting: HashMap<String, Vec<oneshot::Sender<()>>>,
+    /// Certificates in the store that are looked at, one after the other, by their ids.
+    round: VecDeque<String>,
     commands: mpsc::Receiver<Command>,
     on_change: OnChange,
 }
@@ -66,36 +75,6 @@ pub struct Handle {
 struct Command {
     wants: Wants,
     done: std::sync::mpsc::SyncSender<()>,
-}
-
-/// One certificate.
-struct Entry {
-    wanted: Wanted,
-    slot: Arc<Slot>,
-    state: State,
-    bundle: Option<Bundle>,
-    task: Option<Task>,
-    /// For reasons that aren't in the state.
-    not_before: Option<Moment>,
-    /// The store had no place for the certificate.
-    unsaved: bool,
-}
-
-/// What is done about a certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Task {
-    /// Get it.
-    Attempt,
-    /// Ask the CA when it would like it renewed.
-    Look,
-    /// Store it.
-    Save,
-}
-
-/// Something that is over.
-enum Over {
-    Task(Box<Done>),
-    Asked(Box<demand::Asked>),
 }
 
 /// A task that is over.
@@ -127,6 +106,7 @@ impl Service {
             wants: Wants::default(),
             gatekeeper: Gatekeeper::default(),
             waiting: HashMap::new(),
+            round: VecDeque::new(),
             commands,
             on_change,
         };
@@ -135,43 +115,78 @@ impl Service {
     }
 
     /// Runs until nobody holds its handle any more.
+    ///
+    /// Clients can make questions and wishes come without end. So what is done about these is counted apart from what is
+    /// done about certificates, and neither puts off what is due.
     async fn run(mut self) {
-        challenge::sweep(&self.context).await;
         let context = Arc::clone(&self.context);
-        let mut tasks: FuturesUnordered<Pin<Box<dyn Future<Output = Over>>>> = FuturesUnordered::new();
+        challenge::sweep(&context).await;
+        self.try_store().await;
+        self.begin_round().await;
+        let mut tasks = FuturesUnordered::new();
+        let mut asking = FuturesUnordered::new();
+        let mut telling = FuturesUnordered::new();
+        telling.push(self.tell_contacts());
+        let mut glanced = Instant::now();
+        let mut rounds = Rounds::begin();
+        let mut wake = context.now();
+        let mut settled = false;
         loop {
-            let now = context.now();
-            while tasks.len() < MOST_AT_ONCE
-                && let Some((id, task)) = self.due(now)
-            {
-                tasks.push(Box::pin(self.begin(id, task)));
+            if glanced.elapsed() >= GLANCE {
+                self.glance().await;
+                (glanced, settled) = (Instant::now(), false);
             }
-            self.tell(now);
-            let wake = self.next_wake().filter(|_| tasks.len() < MOST_AT_ONCE).unwrap_or(now + STORE_FAILED);
-            context.clock.idle_until(tasks.is_empty().then_some(wake));
+            if rounds.is_due() {
+                self.try_store().await;
+                self.begin_round().await;
+            }
+            let now = context.now();
+            if !settled || wake <= now {
+                while tasks.len() < MOST_AT_ONCE
+                    && let Some((id, task)) = self.due(now)
+                {
+                    tasks.push(self.begin(id, task));
+                }
+                self.tell(now);
+                wake = self.next_wake(now).filter(|_| tasks.len() < MOST_AT_ONCE).unwrap_or(now + LATER);
+                settled = true;
+            }
+            let idle = tasks.is_empty() && asking.is_empty() && self.round.is_empty();
+            context.clock.idle_until(idle.then_some(wake));
             tokio::select! {
-                biased;
                 command = self.commands.recv() => match command {
                     Some(Command { wants, done }) => {
                         self.keep(wants).await;
                         // Whoever waited may have given up.
                         let _ = done.send(());
+                        self.begin_round().await;
+                        telling.push(self.tell_contacts());
+                        settled = false;
                     }
                     None => return,
                 },
-                Some(over) = tasks.next(), if !tasks.is_empty() => match over {
-                    Over::Task(done) => self.end(*done),
-                    Over::Asked(asked) => self.decide(*asked),
-                },
+                Some(done) = tasks.next(), if !tasks.is_empty() => {
+                    self.end(done);
+                    settled = false;
+                }
+                Some(asked) = asking.next(), if !asking.is_empty() => {
+                    self.decide(asked);
+                    settled = false;
+                }
+                Some(()) = telling.next(), if !telling.is_empty() => {}
                 Some(Question { sought, answer }) = self.questions.recv() => {
                     let _ = answer.send(challenge::find(&context, &sought).await);
                 }
                 Some(wish) = self.wishes.recv() => {
-                    if let Some(asking) = self.hear(wish, tasks.len()) {
-                        tasks.push(Box::pin(asking));
+                    if let Some(question) = self.hear(wish, asking.len()) {
+                        asking.push(question);
                     }
                 }
-                () = context.clock.sleep_until(wake, GLANCE) => self.glance().await,
+                () = std::future::ready(()), if !self.round.is_empty() => {
+                    self.go_on_with_round(rounds.may_remove()).await;
+                    settled = false;
+                }
+                () = context.clock.sleep_until(wake, GLANCE.saturating_sub(glanced.elapsed())) => settled = false,
             }
         }
     }
@@ -179,11 +194,12 @@ impl Service {
     /// Keeps these certificates, and no others.
     async fn keep(&mut self, wants: Wants) {
         self.wants = wants;
+        self.context.set_contacts(&self.wants.contacts);
         let mut before = std::mem::take(&mut self.entries);
         let mut wanted = self.wants.certificates.clone();
         // Those that were got on demand stay, as long as their site wants that.
         let on_demand = before.values().filter(|entry| entry.wanted.how.on_demand);
-        wanted.extend(on_demand.filter_map(|entry| self.wants.host(&entry.wanted.site, entry.wanted.names.first()?)));
+        wanted.extend(on_demand.filter_map(|entry| self.wants.got_on_demand(&entry.wanted.id, &entry.wanted.names)));
         for wanted in wanted {
             let entry = match before.remove(&wanted.id) {
                 Some(entry) => Entry {
@@ -196,30 +212,37 @@ impl Service {
             };
             self.entries.insert(entry.wanted.id.clone(), entry);
         }
+        let on_demand = self.entries.values().filter(|entry| entry.wanted.how.on_demand);
+        let hosts: HashSet<&str> = on_demand.filter_map(|entry| Some(&**entry.wanted.names.first()?)).collect();
+        self.context.certificates.demand().keep(|host| hosts.contains(host));
         self.context.board.keep(|id| self.entries.contains_key(id));
         self.tell(self.context.now());
     }
 
     async fn load(&self, wanted: Wanted) -> Entry {
         let slot = self.context.certificates.slot(&wanted.id);
-        let (state, bundle, not_before) = match read(&self.context, &wanted).await {
-            Ok((state, bundle)) => (state, bundle, None),
+        let now = self.context.now();
+        let mut store_failures = 0;
+        let (state, bundle) = match read(&self.context, &wanted).await {
+            Ok(there) => there,
             Err(error) => {
                 tracing::error!(%error, site = &*wanted.site, "the certificate store can't be read");
-                let state = State::new(&wanted.names, wanted.key(), &wanted.terms);
-                (state, None, Some(self.context.now() + STORE_FAILED))
+                self.context.board.store_failed();
+                store_failures = 1;
+                (State::new(&wanted.names, wanted.key(), &wanted.terms), None)
             }
         };
         match &bundle {
             Some(bundle) => {
-                if bundle.validity.is_over(self.context.now()) {
+                if bundle.validity.is_over(now) {
                     tracing::warn!(site = &*wanted.site, not_after = %bundle.validity.not_after, "the certificate has expired");
                 }
                 slot.put(bundle.certificate.clone());
             }
             None => self.stand_in(&wanted, &slot).await,
         }
-        Entry { wanted, slot, state, bundle, task: None, not_before, unsaved: false }
+        let not_before = (store_failures > 0).then(|| now + backoff::wait_for_store(store_failures));
+        Entry { not_before, store_failures, ..Entry::new(wanted, slot, state, bundle) }
     }
 
     /// Something for clients to see until there is a certificate: one that names some of the hosts, or one that nobody
@@ -257,12 +280,11 @@ impl Service {
         })
     }
 
-    fn next_wake(&self) -> Option<Moment> {
-        let now = self.context.now();
+    fn next_wake(&self, now: Moment) -> Option<Moment> {
         self.entries.values().filter_map(|entry| entry.next(now)).map(|(at, _)| at).min()
     }
 
-    fn begin(&mut self, id: String, task: Task) -> impl Future<Output = Over> + 'static {
+    fn begin(&mut self, id: String, task: Task) -> impl Future<Output = Done> + use<> {
         let entry = self.entries.get_mut(&id).map(|entry| {
             entry.task = Some(task);
             (entry.wanted.clone(), entry.bundle.clone(), entry.state.clone())
@@ -273,18 +295,15 @@ impl Service {
             let outcome = match (entry, task) {
                 (Some((wanted, bundle, state)), Task::Attempt) => {
                     match demand::refused_until(&context, &wanted, bundle.as_ref(), ask.as_ref()).await {
-                        Some(until) => Ok(Outcomes { state, bundle, unsaved: false, not_before: Some(until) }),
-                        None => attempt(&context, &wanted).await,
+                        Some(until) => Ok(Outcomes { not_before: Some(until), ..Outcomes::none(state, bundle) }),
+                        None => Box::pin(attempt(&context, &wanted)).await,
                     }
                 }
                 (Some((wanted, _, _)), Task::Look) => look(&context, &wanted).await,
-                (Some((wanted, Some(bundle), state)), Task::Save) => {
-                    let unsaved = !save(&context, &wanted, &bundle, &state).await;
-                    Ok(Outcomes { state, bundle: Some(bundle), unsaved, not_before: None })
-                }
-                _ => Ok(Outcomes { state: State::default(), bundle: None, unsaved: false, not_before: None }),
+                (Some((wanted, Some(bundle), state)), Task::Save) => save_late(&context, &wanted, bundle, state).await,
+                _ => Ok(Outcomes::none(State::default(), None)),
             };
-            Over::Task(Box::new(Done { id, task, outcome }))
+            Done { id, task, outcome }
         }
     }
 
@@ -292,14 +311,19 @@ impl Service {
         let now = self.context.now();
         let Some(entry) = self.entries.get_mut(&done.id) else { return };
         entry.task = None;
-        entry.not_before = None;
+        let store_failed = done.outcome.as_ref().map_or(true, |outcomes| outcomes.store_failed);
+        entry.store_failures = if store_failed { entry.store_failures.saturating_add(1) } else { 0 };
+        entry.not_before = store_failed.then(|| now + backoff::wait_for_store(entry.store_failures));
+        if store_failed {
+            self.context.board.store_failed();
+        }
         match done.outcome {
             Ok(outcomes) => {
                 // What a reload has changed meanwhile counts.
                 let Wanted { names, terms, .. } = &entry.wanted;
                 entry.state = outcomes.state.under(names, entry.wanted.how.key, terms);
                 entry.unsaved = outcomes.unsaved || (entry.unsaved && done.task != Task::Save);
-                entry.not_before = outcomes.not_before.or_else(|| entry.unsaved.then(|| now + STORE_FAILED));
+                entry.not_before = entry.not_before.max(outcomes.not_before);
                 if let Some(bundle) = outcomes.bundle
                     && !entry.unsaved_and_newer_than(&bundle, outcomes.unsaved)
                 {
@@ -308,8 +332,11 @@ impl Service {
                 self.after_demand(&done.id, now);
             }
             Err(error) => {
-                tracing::error!(%error, site = &*entry.wanted.site, "the certificate store can't be read");
-                entry.not_before = Some(now + STORE_FAILED);
+                let site = &entry.wanted.site;
+                tracing::error!(%error, site = &**site, "the certificate store can't be used: nothing is ordered");
+                if done.task == Task::Attempt {
+                    self.context.board.count(site, Outcome::Failed(Class::Local));
+                }
             }
         }
     }
@@ -345,42 +372,21 @@ impl Service {
         }
     }
 
+    /// Tells every CA that has an account of ours whom it may write to, if that has changed.
+    fn tell_contacts(&self) -> impl Future<Output = ()> + use<> {
+        let context = Arc::clone(&self.context);
+        let issuers: Vec<Issuer> = self.wants.issuers().into_iter().cloned().collect();
+        async move {
+            for issuer in &issuers {
+                account::keep_contacts(&context, issuer).await;
+            }
+        }
+    }
+
     fn tell(&self, now: Moment) {
         for (id, entry) in &self.entries {
-            let validity = entry.bundle.as_ref().map(|bundle| bundle.validity);
-            let phase = entry.state.phase(validity, entry.task == Some(Task::Attempt), now);
-            let next = entry.due(now).max(entry.not_before.unwrap_or(now));
-            self.context.board.set(id, Row { site: Arc::clone(&entry.wanted.site), phase, next });
+            self.context.board.set(id, entry.row(now));
         }
-    }
-}
-
-impl Entry {
-    fn due(&self, now: Moment) -> Moment {
-        self.state.next(self.bundle.as_ref().map(|bundle| (bundle.validity, bundle.fingerprint)), now).at
-    }
-
-    /// What to do next, and when; nothing while something is done.
-    fn next(&self, now: Moment) -> Option<(Moment, Task)> {
-        if self.task.is_some() {
-            return None;
-        }
-        let attempt = (self.due(now), Task::Attempt);
-        let look = self.bundle.as_ref().filter(|bundle| self.state.asks_for_suggestions(bundle.validity));
-        // A CA's word holds for a day at most: a later time is that of a clock that has been set since.
-        let check = self.state.suggestion.next_check.filter(|check| *check <= now + 2 * ari::LONGEST_WAIT);
-        let look = look.map(|_| (check.unwrap_or(now), Task::Look));
-        let (at, task) = match self.unsaved {
-            true => (now, Task::Save),
-            false => look.filter(|look| look.0 < attempt.0).unwrap_or(attempt),
-        };
-        Some((self.not_before.map_or(at, |not_before| at.max(not_before)), task))
-    }
-
-    /// The store has an old one, since it had no place for this.
-    fn unsaved_and_newer_than(&self, other: &Bundle, just_issued: bool) -> bool {
-        let newer = self.bundle.as_ref().is_some_and(|own| own.validity.not_before > other.validity.not_before);
-        self.unsaved && !just_issued && newer
     }
 }
 

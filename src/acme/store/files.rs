@@ -53,6 +53,10 @@ impl Files {
         self.root.join(key.as_str())
     }
 
+    fn lock_path(&self, name: &str) -> PathBuf {
+        self.root.join("locks").join(name)
+    }
+
     /// Keys are in it: a directory that others can read is closed to them.
     fn close_to_others(&self) {
         let Ok(metadata) = fs::metadata(&self.root) else { return };
@@ -63,11 +67,23 @@ impl Files {
         }
     }
 
+    /// The right to commit. A commit takes milliseconds; a process that hangs in one mustn't have the others hang too.
+    async fn commit_lock(&self) -> io::Result<File> {
+        let lock = open_lock(&self.root.join(COMMIT_LOCK))?;
+        for _ in 0..COMMIT_TRIES {
+            match lock.try_lock() {
+                Ok(()) => return Ok(lock),
+                Err(TryLockError::WouldBlock) => tokio::time::sleep(BETWEEN_TRIES).await,
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::TimedOut, "another process has been writing for 10 s"))
+    }
+
     /// One commit at a time, over all processes, so that "is it still what I have seen" and the rename are one.
-    fn commit(&self, key: &Key, bytes: &[u8], seen: Option<&Version>) -> Result<Version, StoreError> {
+    async fn commit(&self, key: &Key, bytes: &[u8], seen: Option<&Version>) -> Result<Version, StoreError> {
         let path = self.path(key);
-        let lock = open_lock(&self.root.join(COMMIT_LOCK)).map_err(|error| failed(&path, error))?;
-        lock.lock().map_err(|error| failed(&path, error))?;
+        let _lock = self.commit_lock().await.map_err(|error| failed(&path, error))?;
         let there = read(&path)?.map(|bytes| version_of(&bytes));
         if there.as_ref() != seen {
             return Err(StoreError::Changed { what: path.display().to_string() });
@@ -95,15 +111,20 @@ impl Store for Files {
     }
 
     async fn put(&self, key: &Key, bytes: &[u8], seen: Option<&Version>) -> Result<Version, StoreError> {
-        self.commit(key, bytes, seen)
+        self.commit(key, bytes, seen).await
     }
 
     async fn delete(&self, key: &Key) -> Result<(), StoreError> {
         let path = self.path(key);
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(&path, error)),
-            _ => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&path, error)),
+            _ => {}
         }
+        // The last of a directory of its own takes that along; one that has more in it stays.
+        if let Some((parent, _)) = key.as_str().rsplit_once('/').filter(|(parent, _)| !DIRECTORIES.contains(parent)) {
+            let _ = fs::remove_dir(self.root.join(parent));
+        }
+        Ok(())
     }
 
     async fn list(&self, directory: &str) -> Result<Vec<String>, StoreError> {
@@ -123,17 +144,29 @@ impl Store for Files {
     }
 
     async fn lease(&self, name: &str) -> Result<Option<Lease>, StoreError> {
-        let path = self.root.join("locks").join(name);
+        let path = self.lock_path(name);
         let file = open_lock(&path).map_err(|error| failed(&path, error))?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Lease(Box::new(file)))),
+            // A file that has lost its name meanwhile is nobody's lock: another one has the name, or will.
+            Ok(()) => Ok(has_name(&file, &path).then(|| Lease(Box::new(file)))),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(failed(&path, error)),
         }
     }
+
+    async fn retire(&self, name: &str, lease: Lease) -> Result<(), StoreError> {
+        let path = self.lock_path(name);
+        let removed = fs::remove_file(&path).map_err(|error| failed(&path, error));
+        drop(lease);
+        removed
+    }
 }
 
-/// Never removed: a process may hold a lock of a file that has no name any more, beside another's that has it.
+fn has_name(file: &File, path: &Path) -> bool {
+    let identity = |metadata: io::Result<fs::Metadata>| metadata.ok().map(|m| (m.dev(), m.ino()));
+    identity(file.metadata()).is_some_and(|own| identity(fs::metadata(path)) == Some(own))
+}
+
 fn open_lock(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
     give_to_owner(path).map(|()| file)
@@ -208,6 +241,8 @@ fn failed(path: &Path, error: io::Error) -> StoreError {
 const DIRECTORIES: &[&str] =
     &["accounts", "certs", "state", "orders", "challenges", "challenges/http-01", "challenges/tls-alpn-01", "locks"];
 const COMMIT_LOCK: &str = "locks/.commit";
+const COMMIT_TRIES: u32 = 1000;
+const BETWEEN_TRIES: Duration = Duration::from_millis(10);
 const TEMPORARY: &str = ".tmp-";
 const ABANDONED: Duration = Duration::from_secs(3600);
 const MAX_VALUE: u64 = 1 << 20;
@@ -241,6 +276,18 @@ mod tests {
         store.delete(&key).await.unwrap();
         store.delete(&key).await.unwrap();
         assert_eq!(store.get(&key).await.unwrap(), None);
+        assert_eq!(store.list("certs").await.unwrap(), Vec::<String>::new());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_hangs_while_it_writes_keeps_others_waiting_no_longer_than_ten_seconds() {
+        let (_directory, store) = store();
+        let hangs = store.commit_lock().await.unwrap();
+        let began = tokio::time::Instant::now();
+        let error = store.put(&Key::mark(), b"x", None).await.unwrap_err().to_string();
+        assert!(error.contains("another process has been writing") && began.elapsed() < Duration::from_secs(11));
+        drop(hangs);
+        store.put(&Key::mark(), b"x", None).await.unwrap();
     }
 
     #[tokio::test]
@@ -263,6 +310,20 @@ mod tests {
         assert!(other.lease("b").await.unwrap().is_some());
         drop(lease);
         assert!(other.lease("a").await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_retired_lease_is_free_and_nobody_holds_it_by_a_name_that_is_gone() {
+        let (_directory, store) = store();
+        let lease = store.lease("a").await.unwrap().unwrap();
+        // Another process has opened the file, and locks it once it can.
+        let late = open_lock(&store.lock_path("a")).unwrap();
+        store.retire("a", lease).await.unwrap();
+        assert_eq!(store.list("locks").await.unwrap(), Vec::<String>::new());
+        late.try_lock().unwrap();
+        assert!(!has_name(&late, &store.lock_path("a")));
+        let lease = store.lease("a").await.unwrap();
+        assert!(lease.is_some() && store.lease("a").await.unwrap().is_none());
     }
 
     #[tokio::test]

@@ -45,6 +45,12 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`StoreError`]
     async fn lease(&self, name: &str) -> Result<Option<Lease>, StoreError>;
+
+    /// Gives a lease back whose name isn't needed any more.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the lease is given back nevertheless.
+    async fn retire(&self, name: &str, lease: Lease) -> Result<(), StoreError>;
 }
 
 /// What was found.

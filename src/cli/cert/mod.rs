@@ -9,13 +9,14 @@ use instant_acme::RevocationReason;
 use super::config_path::ConfigPath;
 use super::{FAILED, OK, log};
 use crate::acme::Moment;
+use crate::acme::attempt::read;
 use crate::acme::by_hand::{renew, revoke};
 use crate::acme::clock::Clock;
 use crate::acme::context::Context;
 use crate::acme::failure::Failure;
 use crate::acme::standing::{self, Standing};
 use crate::acme::store::{Files, StoreError};
-use crate::acme::wanted::Wanted;
+use crate::acme::wanted::{Wanted, Wants};
 use crate::config::{Acme, Config, Log, LogLevel};
 use crate::tls;
 
@@ -116,7 +117,8 @@ impl Desk {
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| error.to_string())?;
-        let context = Context::new(Arc::new(store), tls::Store::new(), acme.contacts.clone(), Clock::System);
+        let context = Context::new(Arc::new(store), tls::Store::new(), Clock::System);
+        context.set_contacts(&acme.contacts);
         Ok(Self { context, runtime })
     }
 
@@ -130,23 +132,38 @@ impl Which {
     fn with(&self, work: bool, act: impl FnOnce(&Desk, &Wanted) -> Result<(), Failure>) -> u8 {
         let Some(config) = load(&self.config) else { return FAILED };
         let Some(acme) = &config.acme else { return nothing(&self.config) };
-        let all = Wanted::of(&config);
-        let named = |wanted: &&Wanted| {
-            *wanted.site == *self.name || wanted.id == self.name || wanted.names.contains(&self.name.to_lowercase())
-        };
-        let Some(wanted) = all.iter().find(named) else {
-            let known: Vec<&str> = all.iter().map(|wanted| &*wanted.site).collect();
-            eprintln!("no certificate of {}; there are: {}", self.name, known.join(", "));
-            return FAILED;
-        };
-        let desk = match Desk::open(acme, work) {
-            Ok(desk) => desk,
-            Err(error) => return failed(&error),
-        };
-        match act(&desk, wanted) {
-            Ok(()) => OK,
-            Err(failure) => failed(&format!("{}: {failure}", wanted.site)),
+        let wants = Wants::of(&config);
+        // A store isn't made for a name that there isn't.
+        let found = Desk::open(acme, false).map(|desk| self.find(&wants, &desk));
+        let opened = found.and_then(|found| found.map(|wanted| Ok((wanted, Desk::open(acme, work)?))).transpose());
+        match opened {
+            Ok(Some((wanted, desk))) => match act(&desk, &wanted) {
+                Ok(()) => OK,
+                Err(failure) => failed(&format!("{}: {failure}", wanted.site)),
+            },
+            Ok(None) => {
+                let known: Vec<&str> = wants.certificates.iter().map(|wanted| &*wanted.site).collect();
+                failed(&format!("no certificate of {}; there are: {}", self.name, known.join(", ")))
+            }
+            Err(error) => failed(&error),
         }
+    }
+}
+
+impl Which {
+    /// The certificate that is meant. One that is got on demand is meant if the store has it.
+    fn find(&self, wants: &Wants, desk: &Desk) -> Option<Wanted> {
+        let host = self.name.to_lowercase();
+        let named =
+            |wanted: &&Wanted| *wanted.site == *self.name || wanted.id == self.name || wanted.names.contains(&host);
+        if let Some(wanted) = wants.certificates.iter().find(named) {
+            return Some(wanted.clone());
+        }
+        // An id is the host and a hash.
+        let of_id = self.name.rsplit_once('-').and_then(|(host, _)| wants.on_demand(host));
+        let wanted = of_id.filter(|wanted| wanted.id == self.name).or_else(|| wants.on_demand(&host))?;
+        let there = desk.run(read(&desk.context, &wanted));
+        matches!(there, Ok((_, Some(_)))).then_some(wanted)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -180,6 +181,15 @@ pub fn within<T>(what: &str, patience: Duration, mut ask: impl FnMut() -> Option
         }
         assert!(Instant::now() < until, "{what}: not within {patience:?}");
         std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Tells threads to end when it is dropped, also by a failed test.
+pub struct Ends<'a>(pub &'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
     }
 }
 

@@ -1,13 +1,14 @@
 //! Several instances with one store, and one that is killed.
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use tempfile::TempDir;
 
-use super::ca::{Ca, free_address};
+use super::ca::{Ca, ISSUANCE, free_address};
 use super::front::Fault;
-use super::host::{Host, issued};
-use crate::support::{Binary, eventually};
+use super::host::{Ends, Host, issued, shown, within};
+use crate::support::{Binary, Client, eventually, program, run};
 
 #[test]
 fn eight_instances_with_one_store_get_one_certificate_whoever_the_ca_asks() {
@@ -43,7 +44,7 @@ fn two_instances_with_one_store_renew_once() {
     for host in [&one, &other] {
         issued(host, &ca, "a.test");
     }
-    super::host::within("four renewals", std::time::Duration::from_secs(60), || (ca.certificates() > 4).then_some(()));
+    within("four renewals", std::time::Duration::from_secs(60), || (ca.certificates() > 4).then_some(()));
     assert!(ca.orders() <= ca.certificates() + 1, "{} orders", ca.orders());
     for host in [&one, &other] {
         issued(host, &ca, "a.test");
@@ -81,4 +82,32 @@ fn an_instance_killed_at_whatever_step_leaves_one_order_that_the_next_finishes()
             fs::read_dir(store.path().join("orders")).unwrap().next().is_none()
         });
     }
+}
+
+#[test]
+fn questions_without_end_keep_nobody_from_seeing_what_another_instance_has_got() {
+    let ca = Ca::start();
+    let host = Host::of(&ca).site(&["a.test"], "");
+    let store = TempDir::new().unwrap();
+    let _gate = host.start_with(store.path());
+    let first = issued(&host, &ca, "a.test");
+    let file = store.path().join("tidegate.toml");
+    fs::write(&file, host.toml(store.path())).unwrap();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(SeqCst) {
+                let request = "GET /.well-known/acme-challenge/x HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
+                Client::connect(host.http()).send(request).response("GET");
+            }
+        });
+        let _ends = Ends(&over);
+        // The answers to its challenges are asked for too, in between.
+        let renewed = run(program(), |c| c.args(["cert", "renew", "a.test", "-c"]).arg(&file));
+        assert!(renewed.success, "{renewed:?}");
+        within("it is seen", ISSUANCE, || {
+            let shown = shown(host.tls(), "a.test", &ca.issuer_roots(), &[]).ok()?;
+            (shown.chain[0] != first).then_some(())
+        });
+    });
 }
