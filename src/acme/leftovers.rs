@@ -32,6 +32,25 @@ pub(super) async fn ids(store: &dyn Store) -> Vec<String> {
     ids.into_iter().collect()
 }
 
+/// The certificates that a store has, by their ids, with their names.
+pub(super) type Shelf = Vec<(String, Vec<String>)>;
+
+/// Looks at the names of all certificates. Their states tell them for less than they do themselves.
+pub(super) async fn shelf(store: &dyn Store) -> Shelf {
+    let mut shelf = Shelf::new();
+    for id in store.list("certs").await.unwrap_or_default() {
+        let names = match get_json::<State>(store, &Key::state(&id)).await {
+            Ok(Some((state, _))) if !state.names.is_empty() => state.names,
+            _ => match Bundle::load(store, &id).await {
+                Ok(Some(bundle)) => bundle.certificate.names.to_vec(),
+                _ => continue,
+            },
+        };
+        shelf.push((id, names));
+    }
+    shelf
+}
+
 /// Takes away all that a store has of a certificate that isn't wanted here, if it has been useless for long enough.
 pub(super) async fn remove(context: &Context, id: &str) {
     match remove_if_old(context, id).await {

@@ -10,6 +10,7 @@ mod acme;
 mod balancing;
 mod bench_verb;
 mod bodies_and_trailers;
+mod certificate_files;
 mod client_address;
 mod client_auth;
 mod deadlines;

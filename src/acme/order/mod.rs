@@ -3,7 +3,7 @@
 //! What a restart needs is written ahead: the key before the order is placed, the order's URL before anything is done
 //! about it. So an instance that is killed at whatever step leaves an order that another one finishes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use instant_acme::{Account, CertificateIdentifier, NewOrder, Order, OrderStatus};
 use rcgen::KeyPair;
@@ -32,6 +32,8 @@ pub(super) struct Job<'a> {
     /// Validations that have failed before this.
     pub failures: u32,
     client: Client,
+    /// A CA that hasn't decided by then is given up.
+    deadline: Instant,
 }
 
 /// `orders/<id>.json`: an order that isn't finished. The key of the certificate is in it.
@@ -86,7 +88,8 @@ impl<'a> Job<'a> {
         names: Vec<String>,
     ) -> Self {
         let client = context.client(issuer);
-        Self { context, wanted, issuer, directory, names, replaces: None, failures: 0, client }
+        let deadline = Instant::now() + ORDER_TAKES_AT_MOST;
+        Self { context, wanted, issuer, directory, names, replaces: None, failures: 0, client, deadline }
     }
 
     /// Shows the CA that the names are ours, and orders nothing.
@@ -96,13 +99,10 @@ impl<'a> Job<'a> {
     pub(super) async fn rehearse(&self) -> Result<(), Failure> {
         let account = account::open(self.context, self.issuer, self.directory, &self.client).await?;
         let mut order = self.place(&account, None).await?;
-        self.within_time(async {
-            match self.prove(&mut order).await? {
-                OrderStatus::Invalid => Err(self.why_invalid(&mut order).await),
-                _ => Ok(()),
-            }
-        })
-        .await
+        match self.prove(&mut order).await? {
+            OrderStatus::Invalid => Err(self.why_invalid(&mut order).await),
+            _ => Ok(()),
+        }
     }
 
     /// Gets a certificate: goes on with an order that was begun, or begins one.
@@ -130,7 +130,7 @@ impl<'a> Job<'a> {
             account = account.id(),
             "an order is under way"
         );
-        let outcome = self.within_time(self.finish(&mut order, &begun)).await;
+        let outcome = self.finish(&mut order, &begun).await;
         let may_go_on = |failure: &Failure| failure.class.concerns_the_whole_ca() || failure.class == Class::Local;
         if outcome.as_ref().is_err_and(|failure| !may_go_on(failure)) {
             self.drop_order().await;
@@ -142,13 +142,6 @@ impl<'a> Job<'a> {
     async fn drop_order(&self) {
         if let Err(error) = self.context.store.delete(&Key::order(&self.wanted.id)).await {
             tracing::warn!(%error, "an order that is over stays in the store");
-        }
-    }
-
-    async fn within_time<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        match tokio::time::timeout(ORDER_TAKES_AT_MOST, work).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Failure::transport("the order wasn't done after 15 minutes")),
         }
     }
 
@@ -323,11 +316,15 @@ impl<'a> Job<'a> {
         Ok(bundle)
     }
 
-    /// Looks at the order again while it `stays`.
+    /// Looks at the order again while it `stays`. Everything else has its own bound: only a CA that never decides could
+    /// take for ever. What was made ready for it is withdrawn after this, which a timeout around it all would skip.
     async fn poll(&self, order: &mut Order, stays: impl Fn(OrderStatus) -> bool) -> Result<(), Failure> {
         let mut pause = FIRST_POLL;
         while stays(order.state().status) {
             let asked = self.client.last().retry_after.map_or(Duration::ZERO, |asked| asked.min(LONGEST_ASKED));
+            if Instant::now() + pause.max(asked) > self.deadline {
+                return Err(Failure::transport("the order wasn't done after 15 minutes"));
+            }
             tokio::time::sleep(pause.max(asked)).await;
             pause = (pause * 3 / 2).min(LONGEST_POLL);
             ask!(self, "the order", order.refresh()).map(drop)?;

@@ -22,11 +22,12 @@ use crate::acme::board::Outcome;
 use crate::acme::bundle::Bundle;
 use crate::acme::context::Context;
 use crate::acme::failure::Class;
+use crate::acme::leftovers::Shelf;
 use crate::acme::on_demand::Gatekeeper;
 use crate::acme::state::State;
 use crate::acme::store::{Key, StoreError, Version};
 use crate::acme::wanted::{Wanted, Wants};
-use crate::acme::{Moment, account, backoff, challenge};
+use crate::acme::{Moment, account, backoff, challenge, leftovers};
 use crate::config::Issuer;
 use crate::tls::{self, Question, Slot, Wish};
 
@@ -200,6 +201,7 @@ impl Service {
         // Those that were got on demand stay, as long as their site wants that.
         let on_demand = before.values().filter(|entry| entry.wanted.how.on_demand);
         wanted.extend(on_demand.filter_map(|entry| self.wants.got_on_demand(&entry.wanted.id, &entry.wanted.names)));
+        let mut shelf = None;
         for wanted in wanted {
             let entry = match before.remove(&wanted.id) {
                 Some(entry) => Entry {
@@ -208,7 +210,7 @@ impl Service {
                     not_before: None,
                     ..entry
                 },
-                None => self.load(wanted).await,
+                None => self.load(wanted, &mut shelf).await,
             };
             self.entries.insert(entry.wanted.id.clone(), entry);
         }
@@ -219,7 +221,8 @@ impl Service {
         self.tell(self.context.now());
     }
 
-    async fn load(&self, wanted: Wanted) -> Entry {
+    /// `shelf` is what the store has, once somebody has needed to know.
+    async fn load(&self, wanted: Wanted, shelf: &mut Option<Shelf>) -> Entry {
         let slot = self.context.certificates.slot(&wanted.id);
         let now = self.context.now();
         let mut store_failures = 0;
@@ -239,7 +242,7 @@ impl Service {
                 }
                 slot.put(bundle.certificate.clone());
             }
-            None => self.stand_in(&wanted, &slot).await,
+            None => self.stand_in(&wanted, &slot, shelf).await,
         }
         let not_before = (store_failures > 0).then(|| now + backoff::wait_for_store(store_failures));
         Entry { not_before, store_failures, ..Entry::new(wanted, slot, state, bundle) }
@@ -247,13 +250,17 @@ impl Service {
 
     /// Something for clients to see until there is a certificate: one that names some of the hosts, or one that nobody
     /// vouches for.
-    async fn stand_in(&self, wanted: &Wanted, slot: &Slot) {
+    async fn stand_in(&self, wanted: &Wanted, slot: &Slot, shelf: &mut Option<Shelf>) {
         if slot.certificate().is_some() {
             return;
         }
+        let shelf = match shelf {
+            Some(shelf) => shelf,
+            None => shelf.insert(leftovers::shelf(&*self.context.store).await),
+        };
         let mut best: Option<(usize, Bundle)> = None;
-        for id in self.context.store.list("certs").await.unwrap_or_default() {
-            let Ok(Some(bundle)) = Bundle::load(&*self.context.store, &id).await else { continue };
+        for (id, _) in shelf.iter().filter(|(_, names)| wanted.names.iter().any(|name| names.contains(name))) {
+            let Ok(Some(bundle)) = Bundle::load(&*self.context.store, id).await else { continue };
             let covered = wanted.names.iter().filter(|name| bundle.certificate.names.contains(name)).count();
             let live = !bundle.validity.is_over(self.context.now());
             if live && covered > best.as_ref().map_or(0, |(covered, _)| *covered) {

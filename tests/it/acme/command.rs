@@ -34,6 +34,26 @@ fn check_tells_what_would_be_ordered() {
 }
 
 #[test]
+fn a_challenge_that_no_listener_can_answer_is_left_out_or_an_error_if_it_is_asked_for() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("tidegate.toml");
+    let check = |challenges: &str| {
+        let toml = format!(
+            "[[listener]]\naddress = \"127.0.0.1:443\"\ntls = true\n\
+             [acme]\nagree_terms = true\nstore = {:?}\n{challenges}\n\
+             [[site]]\nhosts = \"a.test\"\ncertificate = \"acme\"\n[[site.route]]\npath = \"/\"\nreply = \"x\"\n",
+            directory.path().join("acme")
+        );
+        std::fs::write(&file, toml).unwrap();
+        run(program(), |c| c.arg("check").arg("-c").arg(&file))
+    };
+    let ran = check("");
+    assert!(ran.success && ran.stdout.contains("a.test: p256 from letsencrypt, by tls-alpn-01\n"), "{ran:?}");
+    let ran = check("challenges = \"http-01\"");
+    assert!(!ran.success && ran.stderr.contains("http-01 can't be answered"), "{ran:?}");
+}
+
+#[test]
 fn list_and_show_tell_how_certificates_stand_for_people_and_for_scripts() {
     let ca = Ca::start();
     let host = Host::of(&ca).site(&["a.test", "blocked.test"], "");

@@ -233,3 +233,23 @@ fn a_profile_that_the_ca_hasnt_is_refused_with_those_that_it_has() {
         assert_eq!(ca.orders(), 0, "nothing is ordered that the CA wouldn't give");
     }
 }
+
+#[test]
+fn a_site_that_gains_a_host_is_served_with_what_it_had_until_the_next_certificate_comes() {
+    let ca = Ca::start();
+    let host = Host::of(&ca).site(&["a.test"], "");
+    let store = tempfile::TempDir::new().unwrap();
+    let gate = host.start_with(store.path());
+    let leaf = issued(&host, &ca, "a.test");
+    eventually("all is stored", || std::fs::read_dir(store.path().join("orders")).unwrap().next().is_none());
+    drop(gate);
+    ca.front.set("/", super::front::Fault::Hold);
+    let more = Host::of(&ca).site(&["b.test", "a.test"], "").site(&["c.test"], "");
+    let _gate = more.start_with(store.path());
+    let roots = ca.issuer_roots();
+    assert_eq!(shown(more.tls(), "a.test", &roots, &[]).unwrap().chain[0], leaf);
+    assert!(!shown(more.tls(), "c.test", &roots, &[]).unwrap().trusted, "that is another site's");
+    ca.front.clear();
+    let both = issued(&more, &ca, "b.test");
+    assert_eq!(names(&both), ["DNSName(a.test)", "DNSName(b.test)"]);
+}

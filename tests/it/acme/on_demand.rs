@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
 use super::ca::{Ca, ISSUANCE, Options};
-use super::host::{Ends, Host, shown, within};
+use super::host::{Ends, Host, shown, state, within};
 use crate::support::{Binary, eventually, program, run};
 
 /// Says yes to hosts that begin with "yes", nothing to those that begin with "hang", and keeps what it was asked.
@@ -111,8 +111,11 @@ fn if_nobody_can_be_asked_nothing_is_ordered() {
 fn names_at_random_cost_the_ca_nothing() {
     let (ca, asked) = (Ca::start(), Asked::start());
     let host = host(&ca, asked.address);
-    let _gate = host.start();
+    let gate = host.start();
     super::host::issued(&host, &ca, "known.test");
+    // The CA is asked when to renew it.
+    let store = gate.directory().join("acme");
+    eventually("that is stored", || state(&store)?["suggestion"]["next_check"].as_str().map(drop));
     ca.front.forget();
     let roots = ca.issuer_roots();
     std::thread::scope(|scope| {
