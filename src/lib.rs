@@ -23,5 +23,6 @@ pub mod control;
 pub mod access_log;
 pub mod bind_error;
 pub mod metrics;
+pub mod privileges;
 pub mod proxy_protocol;
 pub mod reason;

@@ -59,7 +59,7 @@ pub(super) enum Sink {
 }
 
 impl Sink {
-    /// Opens the output; a file is appended to, and made with mode 0640.
+    /// Opens the output; a file is appended to, and made for its owner alone.
     pub(super) fn open(output: &LogOutput) -> io::Result<Self> {
         Ok(match output {
             LogOutput::Stdout => Sink::Stdout(io::stdout()),
@@ -180,7 +180,7 @@ fn append(path: &PathBuf) -> io::Result<File> {
     OpenOptions::new()
         .append(true)
         .create(true)
-        .mode(0o640)
+        .mode(0o600)
         .open(path)
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }

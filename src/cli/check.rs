@@ -7,7 +7,7 @@ use crate::config::{self, Action, Config, EndpointSource, Site, SiteAcme, Upstre
 
 /// Prints `ok` with a summary, or every error of the file and of what it names.
 pub(super) fn check(config: &ConfigPath) -> u8 {
-    let Some(loaded) = config.load() else { return FAILED };
+    let Some(loaded) = config.load_as_user() else { return FAILED };
     text::print(format!("ok: {}\n{}", config.path().display(), summarize(&loaded.config)).as_bytes())
 }
 

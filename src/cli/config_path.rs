@@ -3,8 +3,10 @@
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
-use crate::config::Diagnostics;
 use crate::config::load::{self, Loaded};
+use crate::config::machine::Nowhere;
+use crate::config::{Diagnostics, Privileges};
+use crate::privileges::{User, UserError, become_user};
 use crate::server::ThisMachine;
 
 /// Where Tidegate looks when nothing names a file.
@@ -28,6 +30,27 @@ impl ConfigPath {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// [`ConfigPath::load`] as the user that the file names, which the process is from then on. So whatever only root may
+    /// read is found out now, and not by the first reload.
+    pub(super) fn load_as_user(&self) -> Option<Loaded> {
+        // What is wrong with the file is told below, whoever reads it.
+        if let Ok(Loaded { config, .. }) = load::load(&self.path, &Nowhere)
+            && let Privileges { user: Some(user), group, .. } = config.privileges
+        {
+            match User::find(&user, group.as_deref()).and_then(|user| become_user(&user)) {
+                Ok(true) => {}
+                Ok(false) => eprintln!("warning: `user = \"{user}\"` means nothing: not started as root"),
+                // The check names its place.
+                Err(error @ (UserError::Refused { .. } | UserError::Left { .. })) => {
+                    eprintln!("error: {error}");
+                    return None;
+                }
+                Err(_) => {}
+            }
+        }
+        self.load()
     }
 
     /// Reads and checks the file. Warnings go to stderr; so does every error, and then there is nothing to go on with.

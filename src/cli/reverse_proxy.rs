@@ -57,7 +57,7 @@ impl ReverseProxy {
             eprintln!("warning: metrics are open to whoever reaches {}", metrics.address);
         }
         log::start(&loaded.config.log);
-        server::run(loaded.config, None, run::announce)
+        server::run(loaded, None, run::announce)
     }
 
     /// What the flags say, as a configuration file.

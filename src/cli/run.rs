@@ -6,12 +6,12 @@ use crate::server::{self, Ready};
 
 /// Runs the server. Returns its exit code, or 78 if the file has errors.
 pub(super) fn run(config: &ConfigPath) -> u8 {
-    let Some(loaded) = config.load() else {
+    let Some(loaded) = config.load_as_user() else {
         eprintln!("not started: {} has errors", config.path().display());
         return CONFIG;
     };
     log::start(&loaded.config.log);
-    server::run(loaded.config, Some(config.path().to_owned()), announce)
+    server::run(loaded, Some(config.path().to_owned()), announce)
 }
 
 /// One line for whoever watches the log: ready, and where.

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::model::{
     AccessLog, Action, CertificateFiles, Config, Ejection, Endpoint, HostPattern, HttpLimits, HttpsRedirect, Limit,
-    LimitKey, Listener, Log, LogFormat, LogLevel, LogOutput, Metrics, PathMatch, Policy, Rate, Resolver, Retry, Route,
-    Site, TcpOptions, Tls, Upstream, UpstreamHost, UpstreamProtocol, UpstreamTimeouts,
+    LimitKey, Listener, Log, LogFormat, LogLevel, LogOutput, Metrics, PathMatch, Policy, Privileges, Rate, Resolver,
+    Retry, Route, Site, TcpOptions, Tls, Upstream, UpstreamHost, UpstreamProtocol, UpstreamTimeouts,
 };
 
 impl Config {
@@ -34,6 +34,7 @@ impl Config {
             metrics: None,
             access_log: Some(AccessLog::default()),
             log: Log::default(),
+            privileges: Privileges::default(),
         }
     }
 

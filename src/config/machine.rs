@@ -10,6 +10,12 @@ use super::model::{ClientAuth, Site, UpstreamTls};
 
 /// The machine that a configuration is checked for.
 pub trait Machine {
+    /// Whether there is a user, and a group to put in the place of its own.
+    ///
+    /// # Errors
+    /// Why not, in a few words.
+    fn user(&self, user: &str, group: Option<&str>) -> Result<(), String>;
+
     /// All that is wrong with the files of a site's certificates.
     fn certificates(&self, site: &Site) -> Vec<CertificateFault>;
 
@@ -58,6 +64,10 @@ pub struct FileFault {
 pub struct Nowhere;
 
 impl Machine for Nowhere {
+    fn user(&self, _: &str, _: Option<&str>) -> Result<(), String> {
+        Ok(())
+    }
+
     fn certificates(&self, _: &Site) -> Vec<CertificateFault> {
         Vec::new()
     }

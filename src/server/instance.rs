@@ -90,11 +90,12 @@ pub(super) struct Worker {
 }
 
 impl Instance {
-    /// Binds, loads certificates, opens logs and compiles; starts nothing.
+    /// Binds, loads certificates, opens logs and compiles; serves nothing. The first thread, the log's, is started after
+    /// `seal`, which may give up rights for all of them.
     ///
     /// # Errors
     /// Whatever makes the configuration unservable here and now.
-    pub fn prepare(config: Config) -> Result<Self, StartError> {
+    pub fn prepare(config: Config, seal: impl FnOnce()) -> Result<Self, StartError> {
         let count = config.workers.or_else(|| std::thread::available_parallelism().ok()).map_or(1, |n| n.get());
         let metrics = Metrics::new(count);
         let store = tls::Store::new();
@@ -104,11 +105,6 @@ impl Instance {
         metrics.set_certificates(store.expiries());
         metrics.set_acme(certificates::sample_of(&board));
         let tickets = tls::Tickets::new(&config.ticket_keys).map_err(StartError::Certificates)?;
-        let log = config.access_log.as_ref().map(AccessLog::start).transpose().map_err(StartError::AccessLog)?;
-        if let Some(log) = &log {
-            let log = Arc::clone(log);
-            metrics.set_access_log_drops(Box::new(move || log.dropped()));
-        }
         warn_of_sources(&config);
         let listening = listen(&config, &[], count, &store, &tickets)?;
         let addresses = listening.iter().map(Listening::held).collect();
@@ -117,6 +113,12 @@ impl Instance {
         let bind_status = |metrics: &config::Metrics| bind_listener(&metrics.address.into(), binding, 1);
         let status = config.metrics.as_ref().map(bind_status).transpose()?;
         let status_address = status.as_ref().and_then(|bound| bound.address.ip());
+        seal();
+        let log = config.access_log.as_ref().map(AccessLog::start).transpose().map_err(StartError::AccessLog)?;
+        if let Some(log) = &log {
+            let log = Arc::clone(log);
+            metrics.set_access_log_drops(Box::new(move || log.dropped()));
+        }
         let caps = Caps::new(&config);
         let snapshot = Snapshot::build(Arc::new(config), None, &metrics)?.answering_challenges(&store);
         let current = Arc::new(ArcSwap::from_pointee(snapshot));
@@ -154,7 +156,7 @@ impl Instance {
     /// # Errors
     /// As [`Instance::prepare`].
     pub fn start(config: Config) -> Result<Arc<Self>, StartError> {
-        let instance = Arc::new(Self::prepare(config)?);
+        let instance = Arc::new(Self::prepare(config, || ())?);
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Runtime)?;
         runtime.block_on(instance.find_endpoints());

@@ -8,12 +8,17 @@ use std::time::SystemTime;
 use crate::config::diagnostic::Severity;
 use crate::config::machine::{CertificateFault, FileFault, Machine};
 use crate::config::{CertificateFiles, ClientAuth, Site, UpstreamTls};
+use crate::privileges::User;
 use crate::tls::{self, CertificateError, CertificateWarning, SiteCertificates, SystemRoots};
 
 /// The machine that Tidegate runs on, asked as the user that it runs as.
 pub struct ThisMachine;
 
 impl Machine for ThisMachine {
+    fn user(&self, user: &str, group: Option<&str>) -> Result<(), String> {
+        User::find(user, group).map(drop).map_err(|error| error.to_string())
+    }
+
     fn certificates(&self, site: &Site) -> Vec<CertificateFault> {
         match SiteCertificates::load(site) {
             Ok(certificates) => warnings(site, &certificates),

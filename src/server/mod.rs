@@ -5,6 +5,7 @@
 //! clear line and an exit code.
 
 mod certificates;
+mod confine;
 mod instance;
 mod machine;
 mod reload;
@@ -24,7 +25,9 @@ pub use machine::ThisMachine;
 
 use self::services::{Control, DataPlane};
 use self::signals::Signals;
-use crate::config::{Address, Config};
+use crate::config::Address;
+use crate::config::load::Loaded;
+use crate::privileges;
 
 /// `sysexits.h` EX_CONFIG: systemd is told not to restart after it.
 const EXIT_CONFIG: u8 = 78;
@@ -41,9 +44,12 @@ pub struct Ready {
 
 /// Runs until told to stop: TERM and QUIT drain, INT ends at once, HUP reloads `source`, USR1 reopens logs. Returns the
 /// exit code: 0 after a stop, 78 for a configuration that can't be served.
-pub fn run(config: Config, source: Option<PathBuf>, on_ready: impl FnOnce(&Ready) + Send + 'static) -> u8 {
+pub fn run(loaded: Loaded, source: Option<PathBuf>, on_ready: impl FnOnce(&Ready) + Send + 'static) -> u8 {
     raise_descriptor_limit();
-    let instance = match Instance::prepare(config) {
+    privileges::protect();
+    let access = confine::access(&loaded);
+    let seal = || confine::confine(access.as_ref());
+    let instance = match Instance::prepare(loaded.config, seal) {
         Ok(instance) => Arc::new(instance),
         Err(error) => {
             tracing::error!("{error}");

@@ -111,6 +111,7 @@ fn refuse_fixed(config: &Config, before: &Config) -> Result<(), StartError> {
         ("`[access_log]`", config.access_log != before.access_log),
         ("`[metrics]`", config.metrics != before.metrics),
         ("`[log]`", config.log != before.log),
+        ("`user`, `group` or `confine`", config.privileges != before.privileges),
         ("`[acme]`'s store", store_of(config).is_some_and(|store| store_of(before).is_some_and(|b| store != b))),
     ];
     let changed: Vec<&str> = fixed.iter().filter(|(_, changed)| *changed).map(|(what, _)| *what).collect();

@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::RecvError;
 
-use super::{Instance, ThisMachine};
+use super::{Instance, ThisMachine, confine};
 use crate::config;
 
 /// TERM and QUIT drain, a second one ends at once; INT ends at once; HUP reloads; USR1 reopens logs; WINCH means nothing.
@@ -90,6 +90,10 @@ impl Signals {
 }
 
 fn reload(instance: &Instance, source: &Path) -> Result<(), String> {
+    try_reload(instance, source).map_err(|error| format!("{error}{}", confine::note_on(&error)))
+}
+
+fn try_reload(instance: &Instance, source: &Path) -> Result<(), String> {
     match config::load::load(source, &ThisMachine) {
         Ok(loaded) => {
             for line in loaded.warnings.render(false).lines() {

@@ -21,7 +21,7 @@ const ORDER: &[&[&str]] = &[
     &["config"],
     // Leaves: whatever the room, it may import these.
     &["access_log", "metrics"],
-    &["bind_error", "proxy_protocol", "reason"],
+    &["bind_error", "privileges", "proxy_protocol", "reason"],
 ];
 
 /// Further imports that are meant, with the reason for each.

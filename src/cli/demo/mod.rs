@@ -76,7 +76,7 @@ impl Demo {
         let loaded = setup.load()?;
         log::start(&loaded.config.log);
         let welcome = setup.welcome(self, &backends);
-        let code = server::run(loaded.config, Some(setup.file()), move |_| println!("{welcome}"));
+        let code = server::run(loaded, Some(setup.file()), move |_| println!("{welcome}"));
         if code != OK {
             return Ok(code);
         }

@@ -8,6 +8,7 @@ mod endpoint;
 mod headers;
 mod listener;
 mod names;
+mod privileges;
 mod resolver;
 mod route;
 mod site;
@@ -111,6 +112,7 @@ impl Checker<'_> {
             metrics: file.metrics.0.as_ref().map(|m| Metrics { address: m.address.0 }),
             access_log: file.access_log.0.as_ref().map(|log| self.access_log(log)),
             log: Log { level: *file.log.level, json: *file.log.format == LogFormatName::Json },
+            privileges: self.privileges(file),
         }
     }
 

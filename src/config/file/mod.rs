@@ -6,6 +6,7 @@
 mod acme;
 mod limit;
 mod listener;
+mod privileges;
 mod resolver;
 mod site;
 mod socket;
@@ -16,6 +17,7 @@ mod upstream;
 pub(crate) use acme::{AcmeFile, CertificateChoice, DnsFile, EabFile, IssuerFile, SiteAcmeFile, UpdateFile};
 pub(crate) use limit::LimitFile;
 pub(crate) use listener::{HttpFile, Https, ListenerFile};
+pub(crate) use privileges::ConfineFile;
 pub(crate) use resolver::{EndpointsFile, ResolverFile};
 pub(crate) use site::{CertificateFile, Condition, CustomReplyFile, HeaderRulesFile, ReplyFile, RouteFile, SiteFile};
 pub(crate) use socket::{KeepAliveFile, ProxyProtocolFile};
@@ -31,7 +33,7 @@ use super::model::{LogFormat, LogLevel, LogOutput};
 use super::read::{Many, Named, Switch};
 use super::table::table;
 use super::value::{
-    Delay, FilePath, InstanceName, IpListenAddress, LogFormatName, Name, Network, Number, Pattern, Workers,
+    AccountName, Delay, FilePath, InstanceName, IpListenAddress, LogFormatName, Name, Network, Number, Pattern, Workers,
 };
 
 table! {
@@ -48,6 +50,15 @@ table! {
         include: Many<Pattern> = [],
         /// Threads that serve requests. `"auto"` is one a usable core: CPU affinity and the container's quota count.
         workers: Workers = "auto",
+        /// Who to become when started as root: a user's name or number. What root may do ends there, but for binding ports
+        /// below 1024. All files are read as this user, from the first on, so that a reload can read what the start could:
+        /// give keys to its group. Without it the process stays who started it.
+        user: AccountName,
+        /// The group to be in, in place of the user's own first one. Its other groups stay.
+        group: AccountName,
+        /// Closes all files to the process but those that the configuration leads to (Landlock): `false` for not at all, or
+        /// a table.
+        confine: Switch<ConfineFile> = true,
         /// Client connections over all listeners. Further ones are closed at once, and counted.
         max_connections: Number<1, 16_777_216> = 16384,
         /// Client connections from one address (IPv6: from one /64). Without it there is no such cap.

@@ -6,6 +6,7 @@ mod balance;
 mod discovery;
 mod limit;
 mod listener;
+mod privileges;
 mod site;
 mod socket;
 mod tcp;
@@ -23,6 +24,7 @@ pub use balance::{Hash, HashKey, Locality, Policy, SameSite, Secret, Sticky, Sub
 pub use discovery::{EndpointSource, Resolver};
 pub use limit::{Limit, LimitKey, Rate};
 pub use listener::{HttpLimits, HttpsRedirect, Listener};
+pub use privileges::{Confine, Privileges};
 pub use site::{Action, CertificateFiles, CustomReply, HeaderMatch, HeaderRule, HostPattern, PathMatch, Route, Site};
 pub use socket::{KeepAlive, ProxyProtocol, TcpOptions};
 pub use tcp::{TcpListener, TcpRoute};
@@ -60,6 +62,7 @@ pub struct Config {
     pub metrics: Option<Metrics>,
     pub access_log: Option<AccessLog>,
     pub log: Log,
+    pub privileges: Privileges,
 }
 
 /// The metrics listener.

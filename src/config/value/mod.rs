@@ -40,7 +40,7 @@ pub(crate) use file_mode::FileMode;
 pub(crate) use host::HostName;
 pub(crate) use number::{Flag, Number, Share, Workers};
 pub(crate) use path::PathText;
-pub(crate) use plain::{FilePath, MethodName, Name, Pattern, RedirectStatus, RedirectTarget, Words};
+pub(crate) use plain::{AccountName, FilePath, MethodName, Name, Pattern, RedirectStatus, RedirectTarget, Words};
 pub(crate) use size::{ByteSize, OffOr};
 
 /// A value that is written as a string.

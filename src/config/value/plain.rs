@@ -13,6 +13,10 @@ use crate::config::model::LimitKey;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Name(pub(crate) String);
 
+/// A user or group of the machine: its name or number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AccountName(pub(crate) String);
+
 /// Text of any kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Words(pub(crate) String);
@@ -54,6 +58,28 @@ impl Text for Name {
             "type": "string",
             "description": "Letters, digits, `_`, `.` and `-`; at most 64.",
             "pattern": "^[A-Za-z0-9_.-]{1,64}$",
+        })
+    }
+}
+
+impl Text for AccountName {
+    const DEFINITION: Option<&'static str> = None;
+    const EXPECTED: &'static str = "a user's or group's name or number";
+    const BARE_NUMBER: bool = true;
+
+    fn parse(text: &str) -> Result<Self, Complaint> {
+        let plain = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, ':' | '/' | ',');
+        if text.is_empty() || text.len() > 256 || text.starts_with('-') || !text.chars().all(plain) {
+            return Err(Complaint::is_not(text, "the name of a user or group"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    fn json() -> Json {
+        json!({
+            "type": ["string", "integer"],
+            "description": "A name or number that the machine knows.",
+            "examples": ["tidegate", "65532"],
         })
     }
 }

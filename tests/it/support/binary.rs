@@ -97,6 +97,12 @@ impl Binary {
         Self::from(command, directory)
     }
 
+    /// Whose configuration is somebody else's to write.
+    #[track_caller]
+    pub fn run_command(command: Command) -> Self {
+        Self::from(command, TempDir::new().unwrap())
+    }
+
     fn from(mut command: Command, directory: TempDir) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let program = command.get_program().to_owned();
@@ -154,6 +160,10 @@ impl Binary {
     /// `"HUP"`, `"TERM"`, …
     pub fn signal(&self, name: &str) {
         assert!(send_signal(name, self.process));
+    }
+
+    pub fn stdout(&self) -> String {
+        self.stdout.text()
     }
 
     pub fn stderr(&self) -> String {
