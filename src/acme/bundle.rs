@@ -1,5 +1,6 @@
 //! A certificate with its key, as the store has it: one file, so that they can't be torn apart.
 
+use std::fmt;
 use std::path::Path;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -8,6 +9,7 @@ use instant_acme::CertificateIdentifier;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::FromDer;
+use zeroize::Zeroizing;
 
 use super::Moment;
 use super::due::Validity;
@@ -15,13 +17,20 @@ use super::store::{Key, Store, StoreError, replace};
 use crate::tls::{CertificateError, LoadedCertificate, load_bundle};
 
 /// A bundle that is whole.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Bundle {
     pub certificate: LoadedCertificate,
     pub validity: Validity,
     /// Any hash of the certificate.
     pub fingerprint: u64,
-    text: String,
+    /// The key is in it.
+    text: Zeroizing<String>,
+}
+
+impl fmt::Debug for Bundle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bundle").field("certificate", &self.certificate).finish_non_exhaustive()
+    }
 }
 
 impl Bundle {
@@ -30,13 +39,16 @@ impl Bundle {
     /// # Errors
     /// They don't belong together, or one of them is damaged.
     pub fn of(id: &str, key_pem: &str, chain_pem: &str) -> Result<Self, CertificateError> {
-        let mut text = key_pem.trim_end().to_owned();
+        let key_pem = key_pem.trim_end();
+        // A buffer that grew would leave the key behind.
+        let mut text = Zeroizing::new(String::with_capacity(key_pem.len() + 1 + chain_pem.len()));
+        text.push_str(key_pem);
         text.push('\n');
         text.push_str(chain_pem);
         Self::parse(Key::bundle(id).as_str(), text)
     }
 
-    fn parse(origin: &str, text: String) -> Result<Self, CertificateError> {
+    fn parse(origin: &str, text: Zeroizing<String>) -> Result<Self, CertificateError> {
         let certificate = load_bundle(Path::new(origin), &text)?;
         let validity = Validity {
             not_before: Moment::from_seconds(certificate.not_before),
@@ -55,7 +67,7 @@ impl Bundle {
     pub async fn load(store: &dyn Store, id: &str) -> Result<Option<Self>, StoreError> {
         for key in [Key::bundle(id), Key::previous(id)] {
             let Some(value) = store.get(&key).await? else { continue };
-            let text = String::from_utf8_lossy(&value.bytes).into_owned();
+            let text = Zeroizing::new(String::from_utf8_lossy(&Zeroizing::new(value.bytes)).into_owned());
             match Self::parse(key.as_str(), text) {
                 Ok(bundle) => return Ok(Some(bundle)),
                 Err(error) => tracing::error!("{error}; the certificate before it is tried, then another is got"),
@@ -70,7 +82,7 @@ impl Bundle {
     /// The store is full or can't be written: what was there stays.
     pub async fn save(&self, store: &dyn Store, id: &str) -> Result<(), StoreError> {
         if let Some(before) = store.get(&Key::bundle(id)).await?
-            && Self::parse("", String::from_utf8_lossy(&before.bytes).into_owned()).is_ok()
+            && Self::parse("", Zeroizing::new(String::from_utf8_lossy(&before.bytes).into_owned())).is_ok()
         {
             replace(store, &Key::previous(id), &before.bytes).await?;
         }

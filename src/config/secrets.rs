@@ -65,6 +65,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_secret_key_of_the_schema_is_hidden() {
+        fn secret_keys(schema: &serde_json::Value, found: &mut Vec<String>) {
+            for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+                if property["writeOnly"] == true && !found.contains(key) {
+                    found.push(key.clone());
+                }
+            }
+            match schema {
+                serde_json::Value::Object(object) => object.values().for_each(|inner| secret_keys(inner, found)),
+                serde_json::Value::Array(items) => items.iter().for_each(|inner| secret_keys(inner, found)),
+                _ => {}
+            }
+        }
+        let mut found = Vec::new();
+        secret_keys(&crate::config::schema::json_schema(), &mut found);
+        found.sort();
+        let mut hidden = KEYS.to_vec();
+        hidden.sort_unstable();
+        assert_eq!(found, hidden);
+    }
+
+    #[test]
     fn secrets_are_never_drawn() {
         for (written, drawn) in [
             ("secret = \"hunter2\"", "secret = \"*******\""),

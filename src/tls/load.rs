@@ -11,6 +11,7 @@ use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::sign::{CertifiedKey, SigningKey};
 use rustls_pki_types::pem::SectionKind;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use zeroize::{Zeroize, Zeroizing};
 
 use super::inspect::{CertificateWarning, Facts, covers_pattern};
 use super::pem::{Block, PemFault, blocks};
@@ -168,18 +169,19 @@ fn load_key(path: &Path) -> Result<(Arc<dyn SigningKey>, u32), CertificateError>
     Ok((parse_key(path, &text)?, mode))
 }
 
-/// The text of a file, and its mode.
-pub(super) fn read(path: &Path) -> Result<(String, u32), CertificateError> {
+/// The text of a file, which may hold a key and leaves no trace in memory, and its mode.
+pub(super) fn read(path: &Path) -> Result<(Zeroizing<String>, u32), CertificateError> {
     let unreadable = |error| CertificateError::Unreadable { path: path.into(), error };
     let file = File::open(path).map_err(unreadable)?;
-    let mode = file.metadata().map_err(unreadable)?.mode();
-    let mut bytes = Vec::new();
+    let metadata = file.metadata().map_err(unreadable)?;
+    // A buffer that grew would leave pieces of a key behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len().min(MAX_FILE + 1) as usize + 1));
     file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > MAX_FILE {
         return Err(CertificateError::TooLarge { path: path.into() });
     }
     // Binary (a DER file) has no PEM block, and is refused for that.
-    Ok((String::from_utf8_lossy(&bytes).into_owned(), mode))
+    Ok((Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned()), metadata.mode()))
 }
 
 /// All certificates of a text, and what the first says of itself.
@@ -188,7 +190,7 @@ pub(super) fn parse_chain(path: &Path, text: &str) -> Result<(Vec<CertificateDer
     let blocks = blocks(text).map_err(pem)?;
     let mut chain = Vec::new();
     let mut first = None;
-    for block in &blocks {
+    for block in blocks.iter().filter(|block| !block.is_key()) {
         if let Some((SectionKind::Certificate, der)) = block.decode().map_err(pem)? {
             let der = CertificateDer::from(der);
             let bad = || CertificateError::BadCertificate { path: path.into(), line: block.line };
@@ -211,13 +213,15 @@ fn parse_key(path: &Path, text: &str) -> Result<Arc<dyn SigningKey>, Certificate
             return Err(CertificateError::EncryptedKey { path: path.into(), line: block.line });
         }
         let bad = |_| CertificateError::BadKey { path: path.into(), line: block.line };
-        let der = match block.decode().map_err(pem)? {
+        let mut der = match block.decode().map_err(pem)? {
             Some((SectionKind::PrivateKey, der)) => PrivateKeyDer::Pkcs8(der.into()),
             Some((SectionKind::RsaPrivateKey, der)) => PrivateKeyDer::Pkcs1(der.into()),
             Some((SectionKind::EcPrivateKey, der)) => PrivateKeyDer::Sec1(der.into()),
             _ => continue,
         };
-        return any_supported_type(&der).map_err(bad);
+        let key = any_supported_type(&der).map_err(bad);
+        der.zeroize();
+        return key;
     }
     Err(CertificateError::NoKey { path: path.into(), holds: Block::list(&blocks) })
 }

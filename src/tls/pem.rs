@@ -71,6 +71,11 @@ impl Block<'_> {
         self.label == "ENCRYPTED PRIVATE KEY" || self.text.contains("Proc-Type: 4,ENCRYPTED")
     }
 
+    /// What must leave no trace in memory.
+    pub(super) fn is_key(&self) -> bool {
+        self.label.ends_with("PRIVATE KEY")
+    }
+
     /// The contents, for a kind of block that TLS knows.
     pub(super) fn decode(&self) -> Result<Option<(SectionKind, Vec<u8>)>, PemFault> {
         match <(SectionKind, Vec<u8>)>::from_pem_slice(self.text.as_bytes()) {

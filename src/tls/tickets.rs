@@ -11,6 +11,7 @@ use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, NONCE_LEN, Nonce, RandomizedNonceKey
 use aws_lc_rs::digest;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::ProducesTickets;
+use zeroize::Zeroizing;
 
 /// The process's tickets.
 ///
@@ -143,9 +144,9 @@ pub fn ticket_key(path: &Path) -> Result<TicketKey, String> {
     if length != 48 && length != 80 {
         return Err(format!("it has {length} bytes, not 48 or 80"));
     }
-    let bytes = fs::read(path).map_err(|error| error.to_string())?;
+    let bytes = Zeroizing::new(fs::read(path).map_err(|error| error.to_string())?);
     // Name and key are made from all bytes, so that none of them shows.
-    let derived = |label: &[u8]| digest::digest(&digest::SHA256, &[label, &bytes].concat());
+    let derived = |label: &[u8]| digest::digest(&digest::SHA256, &Zeroizing::new([label, &bytes].concat()));
     let mut name = [0; NAME];
     name.copy_from_slice(&derived(b"tidegate ticket name").as_ref()[..NAME]);
     let key = RandomizedNonceKey::new(&AES_256_GCM_SIV, derived(b"tidegate ticket key").as_ref());

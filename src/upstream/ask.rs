@@ -162,8 +162,8 @@ impl Write for AddressText {
     }
 }
 
-/// A cookie's value: RFC 6265 4.2.1. HTTP/2 may send each in a field of its own (RFC 9113 8.2.3).
-fn cookie<'a>(fields: &'a Fields, name: &str) -> Option<&'a [u8]> {
+/// A cookie's value, the first of its name: RFC 6265 4.2.1. HTTP/2 may send each in a field of its own (RFC 9113 8.2.3).
+pub fn cookie<'a>(fields: &'a Fields, name: &str) -> Option<&'a [u8]> {
     let pairs = fields.get_all(FieldId::Cookie).flat_map(|field| field.split(|byte| *byte == b';'));
     pairs.map(<[u8]>::trim_ascii).find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }

@@ -38,7 +38,7 @@ use self::group::{Balance, Group};
 use self::members::Members;
 use crate::config::{self, EndpointSource};
 
-pub use self::ask::{Ask, Asks};
+pub use self::ask::{Ask, Asks, cookie};
 pub use self::budget::RetryBudget;
 pub use self::dial::Dial;
 pub use self::endpoint::{Endpoint, InFlight};

@@ -54,10 +54,17 @@ pub trait Store: Send + Sync + fmt::Debug {
 }
 
 /// What was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Value {
     pub bytes: Vec<u8>,
     pub version: Version,
+}
+
+/// There may be a key in it.
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Value").field("version", &self.version).finish_non_exhaustive()
+    }
 }
 
 /// Tells a value from what was there before.

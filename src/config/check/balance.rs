@@ -1,5 +1,7 @@
 //! Policies and what goes with them: `hash`, `sticky`, `slow_start`, `prefer`, `subset`.
 
+use zeroize::Zeroizing;
+
 use super::Checker;
 use crate::config::diagnostic::quote;
 use crate::config::file::{ConfigFile, StickyFile, UpstreamFile};
@@ -74,7 +76,7 @@ impl Checker<'_> {
     /// The secret from the file or beside it. No complaint quotes it.
     fn secret(&mut self, name: &At<String>, sticky: &At<StickyFile>) -> Option<Secret> {
         match (&sticky.secret, &sticky.secret_file) {
-            (Some(secret), None) => Some(Secret::new(secret.0.clone().into_bytes())),
+            (Some(secret), None) => Some(Secret::new(secret.0.as_bytes())),
             (None, None) => {
                 if !sticky.wrong {
                     let title = format!("the sticky cookies of upstream {} don't outlive the process", quote(name));
@@ -94,7 +96,7 @@ impl Checker<'_> {
             (None, Some(file)) => {
                 let path = self.resolve(&file.0, file.place);
                 let shown = quote(&path.to_string_lossy());
-                match (self.outside.read_body)(&path) {
+                match (self.outside.read_body)(&path).map(Zeroizing::new) {
                     Ok(bytes) if bytes.trim_ascii().len() < MIN_SECRET => {
                         let label = format!("at least {MIN_SECRET} bytes");
                         self.error(format!("the secret in {shown} is too short"), file.place, label)

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 /// How an endpoint is chosen. Whatever it counts, it counts over all workers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Policy {
@@ -65,13 +67,13 @@ pub enum SameSite {
     None,
 }
 
-/// Something that is never printed.
+/// Something that is never printed, and whose memory is overwritten by the last who lets go of it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Arc<[u8]>);
+pub struct Secret(Arc<Zeroizing<Vec<u8>>>);
 
 impl Secret {
-    pub fn new(bytes: impl Into<Arc<[u8]>>) -> Self {
-        Self(bytes.into())
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
+        Self(Arc::new(Zeroizing::new(bytes.into())))
     }
 
     pub fn bytes(&self) -> &[u8] {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde_json::{Value as Json, json};
+use zeroize::Zeroizing;
 
 use super::choice::unknown;
 use super::field::is_token;
@@ -18,9 +19,9 @@ pub(crate) struct Factor(pub(crate) f64);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CookieName(pub(crate) String);
 
-/// A secret in the file. No complaint quotes it.
+/// A secret in the file. No complaint quotes it, and it leaves no trace in memory.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct SecretText(pub(crate) String);
+pub(crate) struct SecretText(pub(crate) Zeroizing<String>);
 
 /// The name of one process among others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,12 +121,17 @@ impl Text for SecretText {
             true => Err(Complaint::new("the secret is too short")
                 .label(format!("at least {MIN_SECRET} bytes"))
                 .help("make one with `openssl rand -hex 32`")),
-            false => Ok(Self(text.to_owned())),
+            false => Ok(Self(Zeroizing::new(text.to_owned()))),
         }
     }
 
     fn json() -> Json {
-        string_schema("At least 16 bytes.", &["${STICKY_SECRET}"])
+        json!({
+            "type": "string",
+            "description": "At least 16 bytes.",
+            "examples": ["${STICKY_SECRET}"],
+            "writeOnly": true,
+        })
     }
 }
 

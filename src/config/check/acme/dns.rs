@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use data_encoding::BASE64;
+use zeroize::Zeroizing;
 
 use super::super::Checker;
 use super::Offered;
@@ -61,15 +62,17 @@ impl Checker<'_> {
         file: Option<&At<FilePath>>,
         key: &str,
         place: Place,
-    ) -> Option<(String, Place)> {
+    ) -> Option<(Zeroizing<String>, Place)> {
         match (text, file) {
             (Some(text), None) => Some((text.0.clone(), text.place)),
             (None, Some(file)) => {
                 let path = self.resolve(&file.0, file.place);
-                let read = (self.outside.read_body)(&path)
-                    .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not text".to_owned()));
+                let read = (self.outside.read_body)(&path).map(Zeroizing::new).and_then(|bytes| {
+                    let text = std::str::from_utf8(&bytes).map_err(|_| "it is not text".to_owned())?;
+                    Ok(Zeroizing::new(text.trim().to_owned()))
+                });
                 match read {
-                    Ok(text) => Some((text.trim().to_owned(), file.place)),
+                    Ok(text) => Some((text, file.place)),
                     Err(why) => {
                         self.error(format!("can't read {}", quote(&path.to_string_lossy())), file.place, why);
                         None

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use data_encoding::BASE64URL_NOPAD;
+use zeroize::Zeroizing;
 
 use super::super::Checker;
 use super::Offered;
@@ -157,7 +158,8 @@ impl Checker<'_> {
             self.secret_text(file.hmac_key.as_ref(), file.hmac_key_file.as_ref(), "hmac_key", file.place)?;
         let key_id = file.key_id.as_ref()?.0.clone();
         // CAs give it with and without padding, and some in the other alphabet.
-        let plain = key.trim_end_matches('=').replace('+', "-").replace('/', "_");
+        let plain = Zeroizing::new(key.trim_end_matches('=').replace('+', "-"));
+        let plain = Zeroizing::new(plain.replace('/', "_"));
         match BASE64URL_NOPAD.decode(plain.as_bytes()) {
             Ok(bytes) => Some(Eab { key_id, hmac_key: Secret::new(bytes) }),
             Err(_) => {
