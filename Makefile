@@ -18,7 +18,7 @@ $(RELEASES): export TIDEGATE_COMMIT = $(or $(shell git rev-parse --short=12 HEAD
 $(RELEASES): export TIDEGATE_RUSTC = $(shell rustc --version)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build release check lint fmt unit blocks budget filters testssl micro bench image deny clean needs-build needs-test
+.PHONY: help demo test build release check lint fmt unit blocks budget filters testssl micro bench image sbom fuzz audit deny clean needs-build needs-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,8 +32,13 @@ test: needs-test lint unit blocks budget ## install what the tests need, then fo
 build: needs-build ## build for development
 	$(CARGO) build --locked
 
-release: needs-build ## build the binary that is shipped: target/release/tidegate
+release: needs-build ## build the binary that is shipped, target/release/tidegate, and its SBOM if cargo-cyclonedx is there
 	$(CARGO) build --locked --release --bin tidegate
+	@if $(CARGO) cyclonedx --version >/dev/null 2>&1; then scripts/sbom $(TARGET_DIR)/release/tidegate.cdx.json; \
+	else echo "no SBOM: cargo install --locked cargo-cyclonedx, then make sbom"; fi
+
+sbom: ## write what the binary is made of: target/release/tidegate.cdx.json (CycloneDX)
+	scripts/sbom $(TARGET_DIR)/release/tidegate.cdx.json
 
 check: needs-build lint ## format check and clippy, warnings are errors
 
@@ -70,6 +75,20 @@ micro: needs-build ## time the parts of a request's way; PART=limit times those 
 
 bench: release ## measure beside nginx, HAProxy, Caddy and pingora-proxy; QUICK=1 for the short form
 	benches/compare/run $(if $(QUICK),--quick) $(BENCH_FLAGS)
+
+# Seconds for each target of the fuzzer, and which; the corpora that grow are kept beside the build.
+SECONDS_EACH = $(or $(filter-out 0,$(SECONDS)),60)
+FUZZ_TARGETS = $(or $(TARGET),$(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs))))
+
+fuzz: needs-build ## fuzz each target for a minute: SECONDS=3600, TARGET=exchange (a nightly toolchain, cargo install cargo-fuzz)
+	@for target in $(FUZZ_TARGETS); do \
+		mkdir -p fuzz/target/corpus/$$target && \
+		$(CARGO) +nightly fuzz run --sanitizer none $$target fuzz/target/corpus/$$target fuzz/corpus/$$target -- \
+			-max_total_time=$(SECONDS_EACH) -timeout=25 -rss_limit_mb=2048 -max_len=4096 -print_final_stats=1 || exit 1; \
+	done
+
+audit: ## check all dependencies against the advisory database a second way (cargo install cargo-audit)
+	$(CARGO) audit --deny warnings
 
 deny: ## check licenses, advisories and sources of all dependencies (cargo install cargo-deny)
 	$(CARGO) deny check

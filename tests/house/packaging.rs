@@ -57,3 +57,14 @@ fn the_image_runs_without_root_and_stops_by_term() {
         assert!(last_stage.lines().any(|l| l == line), "{line}");
     }
 }
+
+#[test]
+fn what_is_known_of_dependencies_is_the_same_to_both_checkers() {
+    let advisory = Regex::new(r"RUSTSEC-\d{4}-\d{4}").unwrap();
+    let ids = |text: &str| {
+        let mut ids: Vec<String> = advisory.find_iter(text).map(|id| id.as_str().to_owned()).collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!(ids(&read("deny.toml")), ids(&read(".cargo/audit.toml")));
+}
