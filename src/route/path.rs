@@ -38,8 +38,17 @@ pub(super) fn has_readings(raw: &[u8]) -> bool {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reading {
     separators: Encoded,
-    /// Whether a segment's parameters (from a raw `;`) are dropped.
-    drops_parameters: bool,
+    parameters: Parameters,
+}
+
+/// What becomes of a segment's parameters, from a raw `;` on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Parameters {
+    Kept,
+    /// Dropped up to the next raw `/`: servers that split and drop before they decode.
+    DroppedToSlash,
+    /// Dropped up to the next separator, encoded or not: servers that decode first.
+    DroppedToSeparator,
 }
 
 /// What an encoded `/` or `\` is taken for.
@@ -54,16 +63,29 @@ enum Encoded {
 }
 
 impl Reading {
-    const NGINX: Reading = Reading { separators: Encoded::SlashSeparates, drops_parameters: false };
+    /// Whether parameters that were dropped so far end in front of `rest`.
+    fn ends_parameters(self, rest: &[u8]) -> bool {
+        let separates = |byte| match self.separators {
+            Encoded::SlashSeparates => byte == b'/',
+            Encoded::Opaque => false,
+            Encoded::BothSeparate => is_separator(byte),
+        };
+        let decodes_first = self.parameters == Parameters::DroppedToSeparator;
+        rest.starts_with(b"/") || decodes_first && decode(rest).is_some_and(separates)
+    }
+
+    const NGINX: Reading = Reading { separators: Encoded::SlashSeparates, parameters: Parameters::Kept };
 }
 
 /// The readings besides [`Reading::NGINX`].
-pub(super) const READINGS: [Reading; 5] = [
-    Reading { separators: Encoded::SlashSeparates, drops_parameters: true },
-    Reading { separators: Encoded::Opaque, drops_parameters: false },
-    Reading { separators: Encoded::Opaque, drops_parameters: true },
-    Reading { separators: Encoded::BothSeparate, drops_parameters: false },
-    Reading { separators: Encoded::BothSeparate, drops_parameters: true },
+pub(super) const READINGS: [Reading; 7] = [
+    Reading { separators: Encoded::SlashSeparates, parameters: Parameters::DroppedToSlash },
+    Reading { separators: Encoded::SlashSeparates, parameters: Parameters::DroppedToSeparator },
+    Reading { separators: Encoded::Opaque, parameters: Parameters::Kept },
+    Reading { separators: Encoded::Opaque, parameters: Parameters::DroppedToSlash },
+    Reading { separators: Encoded::BothSeparate, parameters: Parameters::Kept },
+    Reading { separators: Encoded::BothSeparate, parameters: Parameters::DroppedToSlash },
+    Reading { separators: Encoded::BothSeparate, parameters: Parameters::DroppedToSeparator },
 ];
 
 /// Writes a path into `out` as one kind of server reads it.
@@ -90,9 +112,10 @@ pub(super) fn read(raw: &[u8], reading: Reading, out: &mut Vec<u8>) -> Option<()
                 };
             }
             b'\\' | b'#' => return None,
-            b';' if reading.drops_parameters => {
-                let parameters = rest.iter().take_while(|&&b| b != b'/').count();
-                rest = &rest[parameters..];
+            b';' if reading.parameters != Parameters::Kept => {
+                while !rest.is_empty() && !reading.ends_parameters(rest) {
+                    rest = &rest[1..];
+                }
                 continue;
             }
             _ => {}
@@ -273,10 +296,11 @@ mod tests {
         let mut out = Vec::new();
         let mut seen = Vec::new();
         for reading in READINGS {
-            read(b"/a%2fb%5cc;d/e", reading, &mut out).unwrap();
+            read(b"/a;p%2fb;q%5cc;d/e", reading, &mut out).unwrap();
             seen.push(String::from_utf8(out.clone()).unwrap());
         }
-        assert_eq!(seen, ["/a/b\\c/e", "/a%2fb%5cc;d/e", "/a%2fb%5cc/e", "/a/b/c;d/e", "/a/b/c/e"]);
+        let wanted = ["/a/e", "/a/b/e", "/a;p%2fb;q%5cc;d/e", "/a/e", "/a;p/b;q/c;d/e", "/a/e", "/a/b/c/e"];
+        assert_eq!(seen, wanted);
     }
 
     proptest! {

@@ -160,6 +160,8 @@ fn an_encoded_separator_or_parameter_never_changes_the_route() {
         "/api%2fhealth",
         "/x.php;.css",
         "/public/..;/admin",
+        "/;x%2fadmin",
+        "/;x%5cadmin",
     ] {
         assert_eq!(get(&router, target), Err(Reason::BadPath), "{target}");
     }
