@@ -1,4 +1,6 @@
 //! What the fuzzer runs for long, run for moments: every target over its corpus, over changes of it, and over noise.
+//!
+//! `FUZZ_TIMES=100` makes a hundred times as many inputs, `FUZZ_SEED=8` others: for where there is no nightly compiler.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on has failed")]
 #![allow(unreachable_pub, reason = "the bodies are the fuzzer's as well")]
@@ -30,8 +32,9 @@ fn every_target_holds_over_changes_of_its_corpus_and_noise() {
     for (name, run) in bodies::TARGETS {
         let seeds: Vec<Vec<u8>> = corpus(name).into_iter().map(|(_, bytes)| bytes).collect();
         let cases = if matches!(*name, "exchange" | "response") { EXCHANGES } else { CASES };
+        let cases = cases * number("FUZZ_TIMES").unwrap_or(1);
         // The same inputs each time: what fails here fails for everyone.
-        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[number("FUZZ_SEED").unwrap_or(7) as u8; 32]);
         let mut runner =
             TestRunner::new_with_rng(Config { cases, failure_persistence: None, ..Config::default() }, rng);
         let held = runner.run(&input(seeds), |bytes| {
@@ -55,6 +58,10 @@ fn each_target_has_a_corpus_and_a_fuzzer() {
     names.sort_unstable();
     assert_eq!(listed("fuzz/corpus", ""), names);
     assert_eq!(listed("fuzz/fuzz_targets", ".rs"), names);
+}
+
+fn number(variable: &str) -> Option<u32> {
+    std::env::var(variable).ok()?.parse().ok()
 }
 
 /// Mostly what is known with a few things put in its place, now and then anything at all.
