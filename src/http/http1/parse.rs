@@ -64,6 +64,8 @@ impl HeadReader {
     ) -> Result<Option<(ResponseHead, BodyLength, usize)>, Reason> {
         match self.scan.advance(bytes).map_err(|_| Reason::BadUpstreamHead)? {
             Found::End(end) if end > limits.max_head_bytes => Err(Reason::UpstreamHeadTooLarge),
+            // httparse passes over empty lines in front of it.
+            Found::End(_) if !bytes.starts_with(b"HTTP/1.") => Err(Reason::BadUpstreamHead),
             Found::End(end) => {
                 let (head, length) = parse_response(&bytes[..end], head_only, limits)?;
                 Ok(Some((head, length, end)))
