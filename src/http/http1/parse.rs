@@ -291,14 +291,14 @@ fn check_first_line(bytes: &[u8], limits: &HeadLimits) -> Result<(), Reason> {
     let mut none = [];
     let mut request = httparse::Request::new(&mut none);
     match request.parse(bytes) {
-        Ok(_) | Err(httparse::Error::TooManyHeaders) => match request.path {
-            Some(path) if path.len() > limits.max_target_bytes => Err(Reason::TargetTooLong),
-            _ => Ok(()),
-        },
-        Err(httparse::Error::Version) => Err(version_fault(bytes)),
+        Err(httparse::Error::Version) => return Err(version_fault(bytes)),
         // What is wrong may stand in the fields, which are parsed when they are all there.
-        Err(_) if request.version.is_some() => Ok(()),
-        Err(_) => Err(Reason::MalformedHead),
+        Err(_) if request.version.is_none() => return Err(Reason::MalformedHead),
+        _ => {}
+    }
+    match request.path {
+        Some(path) if path.len() > limits.max_target_bytes => Err(Reason::TargetTooLong),
+        _ => Ok(()),
     }
 }
 
