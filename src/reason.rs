@@ -120,6 +120,12 @@ reasons! {
 
 impl Reason {
     pub const COUNT: usize = Reason::ALL.len();
+
+    /// Whether an HTTP/1 client that was refused so is not listened to any further, as nginx does after a 400: what it
+    /// pipelined behind may be no request, and is not answered.
+    pub fn ends_connection(self) -> bool {
+        self.status() == 400 || matches!(self, Reason::MethodRefused | Reason::ExpectationFailed)
+    }
 }
 
 /// A refusal with what its reply needs beyond the reason.

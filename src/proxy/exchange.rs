@@ -58,6 +58,9 @@ pub trait Exchange {
     /// Breaks the response off, so that the client can't take it for complete.
     fn abort(&mut self);
 
+    /// Takes no other request from an HTTP/1 connection. HTTP/2's streams stand each for themselves.
+    fn end_connection(&mut self) {}
+
     /// From now on bytes pass as they are, both ways: after a 101.
     fn start_tunnel(&mut self);
 

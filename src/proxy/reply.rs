@@ -23,6 +23,9 @@ pub async fn refuse<E: Exchange>(cx: &mut RequestContext, exchange: &mut E, refu
         cx.status = if cx.status == 0 { refusal.status } else { cx.status };
         return exchange.abort();
     }
+    if refusal.reason.ends_connection() {
+        exchange.end_connection();
+    }
     let mut fields = Fields::default();
     if let Some(wait) = refusal.retry_after {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);

@@ -326,6 +326,10 @@ impl Exchange for Http1 {
         self.keep_alive = false;
     }
 
+    fn end_connection(&mut self) {
+        self.keep_alive = false;
+    }
+
     fn start_tunnel(&mut self) {
         self.keep_alive = false;
         self.body = BodyReader::new(BodyLength::UntilClose);
