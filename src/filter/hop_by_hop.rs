@@ -4,12 +4,14 @@ use crate::http::field::{FieldId, FieldSet};
 use crate::http::head::Fields;
 
 /// Never forwarded upstream. Expect is answered here, as in nginx; what the upstream connection needs of these, the codec
-/// writes itself.
+/// writes itself. Proxy is no field of HTTP's: CGI and its descendants take it for the `HTTP_PROXY` that their own requests
+/// go through (httpoxy, CVE-2016-5385).
 pub const REQUEST: FieldSet = FieldSet::of(&[
     FieldId::Connection,
     FieldId::KeepAlive,
     FieldId::ProxyConnection,
     FieldId::ProxyAuthorization,
+    FieldId::Proxy,
     FieldId::Te,
     FieldId::TransferEncoding,
     FieldId::Upgrade,

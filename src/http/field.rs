@@ -31,6 +31,7 @@ fields! {
     ProxyConnection = "proxy-connection",
     ProxyAuthenticate = "proxy-authenticate",
     ProxyAuthorization = "proxy-authorization",
+    Proxy = "proxy",
     Expect = "expect",
     Http2Settings = "http2-settings",
     Date = "date",
