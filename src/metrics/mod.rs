@@ -33,7 +33,7 @@ use worker::WorkerCells;
 pub use label::{EndpointId, LimitId, ListenerId, RouteId, TcpId};
 pub use sample::{
     AcmeSample, AttemptOutcome, AttemptSample, ConnectionRefusal, Decision, DiscoverySample, EndpointSample,
-    HandshakeOutcome, RequestSample, TcpSample, TlsVersion, UpstreamHandshake,
+    HandshakeOutcome, Http2Fault, RequestSample, TcpSample, TlsVersion, UpstreamHandshake,
 };
 pub use worker::WorkerMetrics;
 

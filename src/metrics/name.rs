@@ -78,6 +78,8 @@ metrics! {
         "Downstream connections that are open.";
     COUNTER CONNECTIONS_REFUSED = "tidegate_connections_refused_total" ["reason"]
         "Downstream connections that were not served.";
+    COUNTER HTTP2_FAULTS = "tidegate_http2_faults_total" ["error"]
+        "HTTP/2 connections of clients that were ended for an error of theirs.";
     COUNTER TCP_CONNECTIONS = "tidegate_tcp_connections_total" ["upstream", "reason"]
         "TCP connections that are over, by why they ended; `-` if both sides had ended.";
     HISTOGRAM TCP_TIMES = "tidegate_tcp_connection_seconds" ["upstream"]

@@ -122,6 +122,19 @@ labels! {
 }
 
 labels! {
+    /// The error of an HTTP/2 connection whose client broke the rules, or a bound: RFC 9113 7.
+    Http2Fault {
+        Protocol = "protocol_error",
+        FlowControl = "flow_control_error",
+        StreamClosed = "stream_closed",
+        FrameSize = "frame_size_error",
+        Compression = "compression_error",
+        /// More of what brings nothing than the connection has credit for.
+        Calm = "enhance_your_calm",
+    }
+}
+
+labels! {
     /// What a rate limit decided on a request.
     Decision {
         Passed = "passed",

@@ -12,7 +12,9 @@ use prometheus::proto::MetricFamily;
 use super::cell::{Cell, Cells, Times, TimesTotal};
 use super::family::Family;
 use super::label::NONE;
-use super::sample::{AttemptOutcome, ConnectionRefusal, Decision, EndpointSample, TlsVersion, UpstreamHandshake};
+use super::sample::{
+    AttemptOutcome, ConnectionRefusal, Decision, EndpointSample, Http2Fault, TlsVersion, UpstreamHandshake,
+};
 use super::slots::Slots;
 use super::worker::WorkerCells;
 use super::{Metrics, lock, name, process, status};
@@ -198,7 +200,11 @@ impl Metrics {
         for (why, count) in ConnectionRefusal::LABELS.iter().zip(totals(workers.0.iter().map(|w| &w.refused))) {
             refused.count([why], count);
         }
-        out.extend([connections, open, refused]);
+        let mut faults = Family::new(name::HTTP2_FAULTS);
+        for (error, count) in Http2Fault::LABELS.iter().zip(totals(workers.0.iter().map(|w| &w.http2_faults))) {
+            faults.count([error], count);
+        }
+        out.extend([connections, open, refused, faults]);
     }
 
     fn acme(&self, out: &mut Vec<Family>) {

@@ -48,6 +48,7 @@ fn busy() -> Arc<Metrics> {
     worker.request_finished(&RequestSample { reason: Some(Reason::ConnectFailed), ..request(route, 502) });
     worker.panic();
     worker.suspicious_field();
+    worker.http2_fault(Http2Fault::Calm);
     metrics.set_certificates(vec![("a".into(), 1_900_000_000)]);
     metrics.set_live(Box::new(|| {
         let sample = |in_flight, ejected| EndpointSample {
@@ -131,6 +132,8 @@ fn every_kind_of_event_has_its_series() {
         (r#"tidegate_tls_handshake_failures_total{reason="failed"}"#, 1.0),
         (r#"tidegate_tls_handshake_failures_total{reason="timed_out"}"#, 1.0),
         ("tidegate_tls_handshake_seconds_count", 1.0),
+        (r#"tidegate_http2_faults_total{error="enhance_your_calm"}"#, 1.0),
+        (r#"tidegate_http2_faults_total{error="protocol_error"}"#, 0.0),
         ("tidegate_panics_total", 1.0),
         ("tidegate_suspicious_fields_total", 1.0),
         (r#"tidegate_worker_requests_total{worker="0"}"#, 1.0),

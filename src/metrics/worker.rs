@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::cell::{Cell, Cells, Times};
 use super::label::{EndpointId, Id, LimitId, ListenerId, RouteId, TcpId};
 use super::sample::{
-    AttemptOutcome, AttemptSample, ConnectionRefusal, Decision, HandshakeOutcome, RequestSample, TcpSample, TlsVersion,
-    UpstreamHandshake,
+    AttemptOutcome, AttemptSample, ConnectionRefusal, Decision, HandshakeOutcome, Http2Fault, RequestSample, TcpSample,
+    TlsVersion, UpstreamHandshake,
 };
 use super::slots::Slots;
 use super::status;
@@ -42,6 +42,11 @@ impl WorkerMetrics {
 
     pub fn connection_refused(&self, why: ConnectionRefusal) {
         self.cells.refused.at(why as usize).increment();
+    }
+
+    /// An HTTP/2 connection was ended for an error of its client's.
+    pub fn http2_fault(&self, error: Http2Fault) {
+        self.cells.http2_faults.at(error as usize).increment();
     }
 
     /// `duration` is from accept to the handshake's end.
@@ -175,6 +180,7 @@ pub(super) struct WorkerCells {
     pub(super) handshake_times: Times,
     pub(super) panics: Cell,
     pub(super) suspicious_fields: Cell,
+    pub(super) http2_faults: Cells<{ Http2Fault::LABELS.len() }>,
 }
 
 impl WorkerCells {
@@ -197,6 +203,7 @@ impl WorkerCells {
             handshake_times: Times::default(),
             panics: Cell::default(),
             suspicious_fields: Cell::default(),
+            http2_faults: Cells::default(),
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::http::http2::frame::{Code, PREFACE};
 use crate::http::http2::{Arrival, Connection, Fault, Limits, Received};
 use crate::http::stream::{Input, READ_BUFFER_BYTES, Stream};
 use crate::http::timer::Timer;
+use crate::metrics::Http2Fault;
 use crate::proxy::context::{ConnectionFacts, RequestContext};
 use crate::proxy::local::Local;
 use crate::proxy::{reply, serve};
@@ -60,9 +61,22 @@ pub async fn serve_http2(local: Rc<Local>, facts: Rc<ConnectionFacts>, mut strea
     life.connection.borrow_mut().cut();
     if let Some(fault) = life.connection.borrow().fault() {
         tracing::debug!(peer = %facts.peer, code = ?fault.code, why = fault.why, "an HTTP/2 connection was ended");
+        local.metrics.http2_fault(counted(fault.code));
     }
     if end.is_ok() {
         life.linger().await;
+    }
+}
+
+/// The codec ends a connection with one of these.
+fn counted(code: Code) -> Http2Fault {
+    match code {
+        Code::FlowControl => Http2Fault::FlowControl,
+        Code::StreamClosed => Http2Fault::StreamClosed,
+        Code::FrameSize => Http2Fault::FrameSize,
+        Code::Compression => Http2Fault::Compression,
+        Code::EnhanceYourCalm => Http2Fault::Calm,
+        Code::Protocol | Code::NoError | Code::Internal | Code::RefusedStream | Code::Cancel => Http2Fault::Protocol,
     }
 }
 
