@@ -2,7 +2,6 @@
 
 mod balancing;
 mod ejection;
-mod framing;
 mod headers;
 mod limits;
 mod messages;

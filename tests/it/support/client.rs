@@ -203,6 +203,11 @@ impl Client {
         Response::read(self.inbox.within(PATIENCE), method)
     }
 
+    /// The response to a GET, if it comes within `time`.
+    pub fn response_within(&mut self, time: Duration) -> Result<Response, Broken> {
+        Response::read(self.inbox.within(time), "GET")
+    }
+
     /// The next head, interim or final; a body stays unread.
     pub fn try_head(&mut self, method: &str) -> Result<Response, Broken> {
         Response::read_head(self.inbox.within(PATIENCE), method)

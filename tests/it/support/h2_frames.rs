@@ -32,12 +32,28 @@ pub mod flag {
 pub mod error {
     pub const NO_ERROR: u32 = 0x0;
     pub const PROTOCOL_ERROR: u32 = 0x1;
-    pub const FLOW_CONTROL_ERROR: u32 = 0x3;
     pub const STREAM_CLOSED: u32 = 0x5;
-    pub const FRAME_SIZE_ERROR: u32 = 0x6;
     pub const REFUSED_STREAM: u32 = 0x7;
-    pub const COMPRESSION_ERROR: u32 = 0x9;
     pub const ENHANCE_YOUR_CALM: u32 = 0xb;
+
+    /// As the RFC writes it.
+    pub fn name(code: u32) -> &'static str {
+        let names = [
+            "NO_ERROR",
+            "PROTOCOL_ERROR",
+            "INTERNAL_ERROR",
+            "FLOW_CONTROL_ERROR",
+            "SETTINGS_TIMEOUT",
+            "STREAM_CLOSED",
+            "FRAME_SIZE_ERROR",
+            "REFUSED_STREAM",
+            "CANCEL",
+            "COMPRESSION_ERROR",
+            "CONNECT_ERROR",
+            "ENHANCE_YOUR_CALM",
+        ];
+        names.get(code as usize).copied().unwrap_or("an unknown error")
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +71,21 @@ pub enum Fate {
     Reset(u32),
     GoAway(u32),
     Closed,
+}
+
+impl Fate {
+    /// What a frame tells about a stream's fate, or its connection's.
+    #[track_caller]
+    pub fn told_by(frame: &Frame, stream: u32) -> Option<Self> {
+        match frame.kind {
+            kind::HEADERS if frame.stream == stream => Some(Self::Status(status_of(&frame.payload))),
+            kind::RST_STREAM if frame.stream == stream => Some(Self::Reset(code(&frame.payload[..4]))),
+            kind::GOAWAY if code(&frame.payload[4..8]) != error::NO_ERROR => {
+                Some(Self::GoAway(code(&frame.payload[4..8])))
+            }
+            _ => None,
+        }
+    }
 }
 
 pub struct RawH2 {
@@ -154,30 +185,8 @@ impl RawH2 {
                 Err(Broken::TimedOut) => panic!("nothing became of stream {stream}"),
                 Err(_) => return Fate::Closed,
             };
-            match frame.kind {
-                kind::HEADERS if frame.stream == stream => return Fate::Status(status_of(&frame.payload)),
-                kind::RST_STREAM if frame.stream == stream => return Fate::Reset(code(&frame.payload[..4])),
-                kind::GOAWAY if code(&frame.payload[4..8]) != error::NO_ERROR => {
-                    return Fate::GoAway(code(&frame.payload[4..8]));
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// What became of a stream or of its connection before a PING was answered; `None`: nothing.
-    #[track_caller]
-    pub fn fate_or_ping(&mut self, stream: u32, ping: &[u8; 8]) -> Option<Fate> {
-        loop {
-            match self.frame() {
-                Ok(frame) if frame.kind == kind::PING && frame.payload == ping => return None,
-                Ok(frame) if frame.kind == kind::RST_STREAM && frame.stream == stream => {
-                    return Some(Fate::Reset(code(&frame.payload[..4])));
-                }
-                Ok(frame) if frame.kind == kind::GOAWAY => return Some(Fate::GoAway(code(&frame.payload[4..8]))),
-                Ok(_) => {}
-                Err(Broken::TimedOut) => panic!("no PING was answered"),
-                Err(_) => return Some(Fate::Closed),
+            if let Some(fate) = Fate::told_by(&frame, stream) {
+                return fate;
             }
         }
     }

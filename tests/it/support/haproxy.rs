@@ -34,7 +34,8 @@ impl Haproxy {
         let file = directory.path().join("haproxy.cfg");
         let sections = sections.replace("{listen}", &address.to_string());
         let times = "timeout connect 5s\ntimeout client 10s\ntimeout server 10s";
-        fs::write(&file, format!("global\nnbthread 1\ndefaults\nmode tcp\n{times}\n{sections}\n")).unwrap();
+        fs::write(&file, format!("global\nnbthread 1\nnoreuseport\ndefaults\nmode tcp\n{times}\n{sections}\n"))
+            .unwrap();
         let child = Command::new("haproxy")
             .args(["-db", "-f"])
             .arg(&file)

@@ -11,7 +11,7 @@ use std::time::Duration;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use super::answer::{Answer, Step};
-use super::message::Message;
+use super::message::{Broken, Message};
 use super::wire::Inbox;
 use super::{Latch, PATIENCE, eventually};
 
@@ -30,6 +30,7 @@ struct Shared {
     open: AtomicUsize,
     heads: AtomicUsize,
     broken_bodies: AtomicUsize,
+    malformed: AtomicUsize,
     requests: Mutex<Vec<Message>>,
     /// The connection each request came on, from 0.
     came_on: Mutex<Vec<usize>>,
@@ -120,6 +121,11 @@ impl Origin {
     /// Requests whose body broke off or was no proper body.
     pub fn broken_bodies(&self) -> usize {
         self.shared.broken_bodies.load(Ordering::SeqCst)
+    }
+
+    /// Heads that are not HTTP/1.1 as RFC 9112 has it.
+    pub fn malformed(&self) -> usize {
+        self.shared.malformed.load(Ordering::SeqCst)
     }
 
     pub fn connections_opened(&self) -> usize {
@@ -218,7 +224,13 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 
 /// One request and its answer; `None` when the connection is over.
 fn serve(inbox: &mut Inbox<TcpStream>, shared: &Shared, number: usize) -> Option<()> {
-    let mut request = Message::read_request_head(inbox.within(PATIENCE * 6)).ok()?;
+    let mut request = Message::read_request_head(inbox.within(PATIENCE * 6))
+        .inspect_err(|broken| {
+            if let Broken::Malformed(_) = broken {
+                shared.malformed.fetch_add(1, Ordering::SeqCst);
+            }
+        })
+        .ok()?;
     shared.heads.fetch_add(1, Ordering::SeqCst);
     let early = shared.on_head.lock().unwrap().clone().and_then(|script| script(&request));
     let answered = early.is_some();
